@@ -1,0 +1,136 @@
+//! What the program's exit codes mean.
+
+use std::process::ExitCode;
+
+use piecemeal::client::{Report, Why};
+use piecemeal::proto::Code;
+
+/// The table that `--help` ends with.
+pub(super) const HELP: &str = "\
+Exit codes:
+  0    all went well
+  1    another error
+  2    wrong usage
+  3    refused by the server
+  4    can't connect, or the connection was lost
+  6    digest or size differ
+  7    the server broke the protocol
+  8    timed out
+  9    a local file can't be read
+  23   some files failed, others didn't, or for different reasons
+  130  ended by SIGINT (Ctrl-C)
+  143  ended by SIGTERM";
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Other,
+    Usage,
+    Refused,
+    Connect,
+    Digest,
+    Protocol,
+    TimedOut,
+    Local,
+    Partial,
+    Signal(i32),
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::Other => 1,
+            Exit::Usage => 2,
+            Exit::Refused => 3,
+            Exit::Connect => 4,
+            Exit::Digest => 6,
+            Exit::Protocol => 7,
+            Exit::TimedOut => 8,
+            Exit::Local => 9,
+            Exit::Partial => 23,
+            Exit::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
+        }
+    }
+
+    /// The exit that one failure alone would be.
+    pub(super) fn of(why: &Why) -> Exit {
+        match why {
+            Why::Resolve { .. } | Why::Connect { .. } | Why::Lost(_) => Exit::Connect,
+            Why::Refused(refusal) => match refusal.code {
+                Some(Code::Digest) => Exit::Digest,
+                Some(Code::Timeout) => Exit::TimedOut,
+                _ => Exit::Refused,
+            },
+            Why::TimedOut => Exit::TimedOut,
+            Why::Broken(_) => Exit::Protocol,
+            Why::Local(_) | Why::Name { .. } => Exit::Local,
+            Why::Signal | Why::System(_) => Exit::Other,
+        }
+    }
+
+    /// The exit of a whole sending.
+    pub(super) fn of_report(report: &Report) -> Exit {
+        if let Some(signal) = report.signal {
+            return Exit::Signal(signal);
+        }
+        let mut exits = report.failures.iter().map(|failure| Exit::of(&failure.why));
+        let Some(first) = exits.next() else {
+            return Exit::Success;
+        };
+        if report.stored == 0 && exits.all(|exit| exit == first) {
+            first
+        } else {
+            Exit::Partial
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use piecemeal::client::{Failure, Item};
+
+    fn failure(why: Why) -> Failure {
+        Failure {
+            item: Item {
+                path: "a".into(),
+                name: "a".into(),
+            },
+            why,
+        }
+    }
+
+    #[test]
+    fn failures_of_one_kind_have_its_code_and_a_mixture_has_23() {
+        let timed_out = || failure(Why::TimedOut);
+        let local = || failure(Why::Local("gone".into()));
+        let report = |stored, failures| Report {
+            stored,
+            failures,
+            ..Report::default()
+        };
+        assert_eq!(Exit::of_report(&report(3, vec![])), Exit::Success);
+        assert_eq!(
+            Exit::of_report(&report(0, vec![timed_out(), timed_out()])),
+            Exit::TimedOut
+        );
+        assert_eq!(
+            Exit::of_report(&report(0, vec![timed_out(), local()])),
+            Exit::Partial
+        );
+        assert_eq!(Exit::of_report(&report(1, vec![local()])), Exit::Partial);
+        let signalled = Report {
+            signal: Some(2),
+            ..report(1, vec![local()])
+        };
+        assert_eq!(Exit::of_report(&signalled).code(), 130);
+    }
+}

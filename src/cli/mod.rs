@@ -1,0 +1,90 @@
+//! The command line. Each command turns its arguments into the library's configuration, and what
+//! came of it into an [`Exit`].
+
+mod exit;
+mod logging;
+mod progress;
+mod say;
+mod send;
+mod serve;
+mod units;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use exit::Exit;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "piecemeal",
+    version,
+    about = "Receives and sends files; an OK means that the file is safe",
+    after_help = exit::HELP,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive files into a folder
+    Serve(serve::Arguments),
+    /// Send files to a server
+    Send(send::Arguments),
+    /// Send text to a server that runs with --strings message
+    Say(say::Arguments),
+    /// Show the whole thing at work: a server, 64 clients, 200 files
+    Demo,
+}
+
+/// Runs the command that the program was called with.
+pub(crate) fn run() -> ExitCode {
+    let exit = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Send(arguments) => send::run(arguments),
+        Command::Say(arguments) => say::run(arguments),
+        Command::Demo => crate::demo::run(),
+    };
+    exit.into()
+}
+
+/// Writes a line to standard error. Nobody may read it, which is no reason to fail.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Writes a line to standard output, likewise.
+pub(crate) fn print(line: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_flag_has_an_environment_variable_of_its_name() {
+        Arguments::command().debug_assert();
+        for command in Arguments::command().get_subcommands() {
+            let flags = command
+                .get_arguments()
+                .filter(|flag| flag.get_long().is_some());
+            for flag in flags.filter(|flag| !["help", "version"].contains(&flag.get_id().as_str()))
+            {
+                let long = flag.get_long().expect("it was filtered").replace('-', "_");
+                let variable = flag
+                    .get_env()
+                    .expect("a flag has a variable")
+                    .to_string_lossy();
+                assert_eq!(variable, format!("PIECEMEAL_{}", long.to_uppercase()));
+            }
+        }
+    }
+}

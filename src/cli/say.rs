@@ -1,0 +1,67 @@
+//! `piecemeal say`.
+
+use std::io::BufRead;
+
+use clap::Args;
+use piecemeal::client::{Conversation, Options, Why};
+use piecemeal::net::Endpoint;
+use piecemeal::proto::limits::TEXT_MOST;
+use piecemeal::proto::text::escaped;
+
+use super::send::hint;
+use super::{Exit, print, tell};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
+    #[arg(
+        long,
+        env = "PIECEMEAL_TO",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9000"
+    )]
+    to: Endpoint,
+
+    /// The text; without it, each line of standard input is one
+    text: Option<String>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    let said = Conversation::open(&Options::to(arguments.to))
+        .map_err(failed)
+        .and_then(|mut conversation| match arguments.text {
+            Some(text) => say(&mut conversation, &text),
+            None => say_lines(&mut conversation),
+        });
+    said.err().unwrap_or(Exit::Success)
+}
+
+fn say_lines(conversation: &mut Conversation) -> Result<(), Exit> {
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|error| {
+            tell(format_args!(
+                "piecemeal: can't read standard input: {error}"
+            ));
+            Exit::Local
+        })?;
+        say(conversation, &line)?;
+    }
+    Ok(())
+}
+
+fn say(conversation: &mut Conversation, text: &str) -> Result<(), Exit> {
+    if text.len() as u64 > TEXT_MOST {
+        let length = text.len();
+        tell(format_args!(
+            "piecemeal: a text of {length} bytes is longer than {TEXT_MOST}; say it in parts"
+        ));
+        return Err(Exit::Usage);
+    }
+    print(escaped(&conversation.say(text).map_err(failed)?));
+    Ok(())
+}
+
+fn failed(why: Why) -> Exit {
+    tell(format_args!("piecemeal: {why}{}", hint(&why)));
+    Exit::of(&why)
+}

@@ -1,0 +1,194 @@
+//! `piecemeal send`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use piecemeal::client::{self, Item, Options, Progress, Quiet, Report, Why};
+use piecemeal::net::Endpoint;
+use piecemeal::proto::Code;
+use piecemeal::proto::text::escaped;
+
+use super::progress::{Bar, Plain};
+use super::serve::OnConflict;
+use super::units::{Limit, duration, show_size};
+use super::{Exit, tell};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
+    #[arg(
+        long,
+        env = "PIECEMEAL_TO",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9000"
+    )]
+    to: Endpoint,
+
+    /// What the file is to be called there; for one file only
+    #[arg(long, env = "PIECEMEAL_NAME", value_name = "NAME")]
+    name: Option<String>,
+
+    /// Connections to send over
+    #[arg(short = 'j', long, env = "PIECEMEAL_CONNECTIONS", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+
+    /// What to do when a file of the same name is there, where the server lets clients choose
+    #[arg(long, env = "PIECEMEAL_ON_CONFLICT", value_name = "POLICY")]
+    on_conflict: Option<OnConflict>,
+
+    /// Give up when nothing moves for so long; 0 never does
+    #[arg(long, env = "PIECEMEAL_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "2m")]
+    timeout: Limit<Duration>,
+
+    /// How progress is shown
+    #[arg(
+        long,
+        env = "PIECEMEAL_PROGRESS",
+        value_name = "HOW",
+        default_value = "auto"
+    )]
+    progress: ProgressArgument,
+
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProgressArgument {
+    /// A bar on a terminal, lines elsewhere
+    Auto,
+    /// A bar with speed and time left
+    Bar,
+    /// A line for each file
+    Plain,
+    /// Only failures
+    None,
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    if arguments.name.is_some() && arguments.files.len() > 1 {
+        tell(
+            "piecemeal: --name is for one file; leave it out to send several under their own names",
+        );
+        return Exit::Usage;
+    }
+    let options = Options {
+        connections: usize::from(arguments.connections),
+        conflict: arguments.on_conflict.map(Into::into),
+        timeout: arguments.timeout.0,
+        signals: true,
+        ..Options::to(arguments.to.clone())
+    };
+    let items = arguments.items();
+    let (mut bar, mut plain, mut quiet);
+    let show = match arguments.progress {
+        ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
+        ProgressArgument::Auto => ProgressArgument::Plain,
+        asked => asked,
+    };
+    let progress: &mut dyn Progress = match show {
+        ProgressArgument::Auto | ProgressArgument::Bar => {
+            bar = Bar::new(&items);
+            &mut bar
+        }
+        ProgressArgument::Plain => {
+            plain = Plain;
+            &mut plain
+        }
+        ProgressArgument::None => {
+            quiet = Quiet;
+            &mut quiet
+        }
+    };
+    let started = Instant::now();
+    let report = match client::send(&options, items, progress) {
+        Ok(report) => report,
+        Err(why) => {
+            tell(format_args!("piecemeal: {why}{}", hint(&why)));
+            return Exit::of(&why);
+        }
+    };
+    for failure in &report.failures {
+        let path = escaped(failure.item.path.as_os_str().as_encoded_bytes());
+        tell(format_args!(
+            "piecemeal: {path}: {}{}",
+            failure.why,
+            hint(&failure.why)
+        ));
+    }
+    if show != ProgressArgument::None {
+        tell(summary(&report, started.elapsed()));
+    }
+    Exit::of_report(&report)
+}
+
+impl Arguments {
+    fn items(&self) -> Vec<Item> {
+        let name_of = |path: &Path| match (&self.name, path.file_name()) {
+            (Some(name), _) => name.clone(),
+            // What is no UTF-8 has no name there, and the check of names says so.
+            (None, Some(name)) => name.to_string_lossy().into_owned(),
+            (None, None) => String::new(),
+        };
+        self.files
+            .iter()
+            .map(|path| Item {
+                name: name_of(path),
+                path: path.clone(),
+            })
+            .collect()
+    }
+}
+
+fn summary(report: &Report, took: Duration) -> String {
+    let files = |count: usize| {
+        if count == 1 {
+            "1 file".to_owned()
+        } else {
+            format!("{count} files")
+        }
+    };
+    let seconds = took.as_secs_f64();
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate for people"
+    )]
+    let rate = (report.stored_bytes as f64 / seconds.max(1e-6)) as u64;
+    let failed = match report.failures.len() {
+        0 => String::new(),
+        count => format!("; {} failed", files(count)),
+    };
+    let (stored, bytes) = (files(report.stored), show_size(report.stored_bytes));
+    format!(
+        "{stored} stored, {bytes} in {seconds:.2} s ({}/s){failed}",
+        show_size(rate)
+    )
+}
+
+/// What would help, where that is known.
+pub(super) fn hint(why: &Why) -> &'static str {
+    match why {
+        Why::Resolve { .. } => "; is the name right?",
+        Why::Connect { .. } => "; is the server running? `piecemeal serve` starts one",
+        Why::Lost(_) => "; send it again: what was stored already is recognised",
+        Why::Local(_) | Why::Broken(_) | Why::Signal | Why::System(_) => "",
+        Why::TimedOut => "; --timeout sets how long it may be silent",
+        Why::Name { .. } => "; --name gives it another",
+        Why::Refused(refusal) => match refusal.code {
+            Some(Code::Exists) => "; --name or --on-conflict rename gives it another name",
+            Some(Code::BadName) => "; --name gives it another",
+            Some(Code::TooLarge) => "; the server's --max-size allows more",
+            Some(Code::NoSpace) => "; somebody has to make room there",
+            Some(Code::Digest) => "; it changed while it was sent, or on its way: send it again",
+            Some(Code::Busy | Code::Shutdown | Code::Timeout) => "; try again later",
+            Some(Code::Io) => "; the server's log says more",
+            Some(Code::Unknown) => "; send it again: what was stored already is recognised",
+            _ => "",
+        },
+    }
+}

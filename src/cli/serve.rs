@@ -1,0 +1,349 @@
+//! `piecemeal serve`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+use piecemeal::net::Address;
+use piecemeal::observe::{Counters, LineSender, LineWriter};
+use piecemeal::proto::name::NameRules;
+use piecemeal::proto::text::escaped;
+use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
+use piecemeal::server::{Config, Ended, Event, Server, Summary, raise_descriptor_limit};
+use piecemeal::store::FolderStore;
+use piecemeal::store::folder::Durability;
+
+use super::units::{Limit, count, duration, show_duration, show_size, size};
+use super::{Exit, logging, tell};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Listen here: 127.0.0.1:9000, [::1]:9000, unix:PATH; port 0 picks a free one. May be
+    /// repeated, or have commas
+    #[arg(
+        long,
+        env = "PIECEMEAL_BIND",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:9000"
+    )]
+    bind: Vec<Address>,
+
+    /// The folder that files are stored into; made if it is missing
+    #[arg(
+        long,
+        env = "PIECEMEAL_DIR",
+        value_name = "DIR",
+        default_value = "./uploads"
+    )]
+    dir: PathBuf,
+
+    /// Most bytes of one file, like 500MB or 10GiB; 0 is no limit
+    #[arg(long, env = "PIECEMEAL_MAX_SIZE", value_name = "SIZE", value_parser = size, default_value = "0")]
+    max_size: Limit<u64>,
+
+    /// Most connections at once; a further one is told to come back. 0 takes as many as there are
+    /// descriptors for, and lets further ones wait
+    #[arg(long, env = "PIECEMEAL_MAX_CONNECTIONS", value_name = "N", value_parser = count, default_value = "0")]
+    max_connections: Limit<usize>,
+
+    /// What to do when a file of the same name is there
+    #[arg(
+        long,
+        env = "PIECEMEAL_ON_CONFLICT",
+        value_name = "POLICY",
+        default_value = "error"
+    )]
+    on_conflict: OnConflict,
+
+    /// What an OK promises: `full`, the file survives a power cut; `none`, it survives the server
+    #[arg(
+        long,
+        env = "PIECEMEAL_DURABILITY",
+        value_name = "LEVEL",
+        default_value = "full"
+    )]
+    durability: DurabilityArgument,
+
+    /// What a STRING message is: a file's name, or a message to be printed
+    #[arg(
+        long,
+        env = "PIECEMEAL_STRINGS",
+        value_name = "WHAT",
+        default_value = "name"
+    )]
+    strings: StringsArgument,
+
+    /// Take DATA_EOF, whose sender can't be told from one that died half-way
+    #[arg(long, env = "PIECEMEAL_ACCEPT_EOF", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    accept_eof: bool,
+
+    /// Take names that start with a dot
+    #[arg(long, env = "PIECEMEAL_ALLOW_HIDDEN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    allow_hidden: bool,
+
+    /// Longest wait for a connection's first byte, and for any header begun; 0 is no limit
+    #[arg(long, env = "PIECEMEAL_HEADER_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "10s")]
+    header_timeout: Limit<Duration>,
+
+    /// Longest standstill in a body, or of a client that doesn't read its replies
+    #[arg(long, env = "PIECEMEAL_STALL_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "60s")]
+    stall_timeout: Limit<Duration>,
+
+    /// Longest silence between messages
+    #[arg(long, env = "PIECEMEAL_IDLE_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "5m")]
+    idle_timeout: Limit<Duration>,
+
+    /// Slowest body, in bytes a second over 30 s; 0 takes any
+    #[arg(long, env = "PIECEMEAL_MIN_RATE", value_name = "SIZE", value_parser = size, default_value = "500")]
+    min_rate: Limit<u64>,
+
+    /// How long a stop waits for uploads under way; 0 waits until they are done
+    #[arg(long, env = "PIECEMEAL_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "10s")]
+    shutdown_timeout: Limit<Duration>,
+
+    /// Print only addresses, warnings and errors
+    #[arg(short, long, env = "PIECEMEAL_QUIET", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    quiet: bool,
+
+    /// Log connections; twice, every step of every connection. RUST_LOG says it in detail
+    #[arg(short, long, env = "PIECEMEAL_VERBOSE", action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OnConflict {
+    /// Refuse the new one
+    Error,
+    /// Number the new one: report (2).pdf
+    Rename,
+    /// Replace the old one
+    Overwrite,
+}
+
+impl From<OnConflict> for Conflict {
+    fn from(argument: OnConflict) -> Conflict {
+        match argument {
+            OnConflict::Error => Conflict::Error,
+            OnConflict::Rename => Conflict::Rename,
+            OnConflict::Overwrite => Conflict::Overwrite,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DurabilityArgument {
+    Full,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StringsArgument {
+    Name,
+    Message,
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    let counters = Arc::new(Counters::default());
+    let writers = [("stdout", true), ("stderr", false)].map(|(name, out)| {
+        let sink: Box<dyn std::io::Write + Send> = if out {
+            Box::new(std::io::stdout())
+        } else {
+            Box::new(std::io::stderr())
+        };
+        LineWriter::start(name, sink, Arc::clone(&counters))
+    });
+    let [Ok(out), Ok(err)] = writers else {
+        tell("piecemeal: can't start a thread");
+        return Exit::Other;
+    };
+    logging::start(arguments.quiet, arguments.verbose, err.sender());
+    let exit = match serve(&arguments, &out.sender(), &err.sender()) {
+        Ok(exit) => exit,
+        Err(error) => {
+            err.sender().line(format!("piecemeal: {error}"));
+            Exit::Other
+        }
+    };
+    let dropped = counters.dropped_lines.get();
+    if dropped > 0 {
+        err.sender().line(format!(
+            "{dropped} lines were dropped, since nobody read them"
+        ));
+    }
+    out.finish();
+    // The logger keeps a sender for ever; its lines are waited for, but only so long.
+    err.finish();
+    exit
+}
+
+fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::Result<Exit> {
+    raise_descriptor_limit();
+    // A file size limit of the system (ulimit -f) is to be an error of one upload, not a death.
+    let ignored = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored)?;
+    let config = arguments.config();
+    let durability = match arguments.durability {
+        DurabilityArgument::Full => Durability::Full,
+        DurabilityArgument::None => Durability::None,
+    };
+    let store = FolderStore::open(&arguments.dir, durability)?;
+    let kept = store.description();
+    let mut server = Server::bind(config, store)?;
+    for address in server.addresses() {
+        err.line(format!("listening on {address}"));
+    }
+    if !arguments.quiet {
+        for address in server.addresses() {
+            err.line(arguments.client_command(address));
+        }
+        let connections = server.connections();
+        err.line(format!(
+            "storing into {}; {kept}",
+            escaped(arguments.dir.as_os_str().as_encoded_bytes())
+        ));
+        err.line(
+            Limits {
+                arguments,
+                connections: connections.most,
+            }
+            .to_string(),
+        );
+        if let Limit(Some(asked)) = arguments.max_connections
+            && !connections.as_asked
+        {
+            let (most, limit) = (connections.most, connections.descriptors);
+            err.line(format!("warning: {asked} connections need two descriptors each, and the limit is {limit}; taking {most} (ulimit -n raises it)"));
+        }
+    }
+    for address in server
+        .addresses()
+        .iter()
+        .filter(|address| !address.is_local())
+    {
+        err.line(format!("warning: {address} can be reached from other machines, and whoever reaches it can store files"));
+    }
+    let lines = out.clone();
+    let quiet = arguments.quiet;
+    server.on_event(move |event| {
+        if let Some(line) = line_of(&event).filter(|_| !quiet) {
+            lines.line(line);
+        }
+    });
+    let summary = server.run()?;
+    if !arguments.quiet {
+        err.line(last_line(&summary));
+    }
+    Ok(match summary.ended {
+        Ended::Stopped => Exit::Success,
+        Ended::Forced(signal) => Exit::Signal(signal),
+    })
+}
+
+/// The line that people see of an event; nothing of a peer's stands raw in it.
+fn line_of(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Stored { peer, receipt } => {
+            let (name, size) = (escaped(&receipt.name), receipt.size);
+            Some(format!("stored {name} ({size} bytes) from {peer}"))
+        }
+        Event::Message { peer, text } => Some(format!("message from {peer}: {}", escaped(*text))),
+        Event::Failed { peer, why } => {
+            log::warn!("{peer}: {why}");
+            None
+        }
+    }
+}
+
+fn last_line(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    let (files, bytes) = (counts.stored, show_size(counts.stored_bytes));
+    let cut_off = match summary.cut_off {
+        0 => String::new(),
+        count => format!("; {count} connections were cut off"),
+    };
+    format!("stopped; {files} files stored, {bytes}{cut_off}")
+}
+
+impl Arguments {
+    fn config(&self) -> Config {
+        let rules = Rules {
+            max_size: self.max_size.0,
+            accept_eof: self.accept_eof,
+            strings: match self.strings {
+                StringsArgument::Name => Strings::Name,
+                StringsArgument::Message => Strings::Message,
+            },
+            names: NameRules {
+                allow_hidden: self.allow_hidden,
+                allow_folders: false,
+            },
+            conflict: self.on_conflict.into(),
+            deadlines: Deadlines {
+                header: self.header_timeout.0,
+                stall: self.stall_timeout.0,
+                idle: self.idle_timeout.0,
+                min_rate: self.min_rate.0.unwrap_or(0),
+            },
+            trace: log::log_enabled!(log::Level::Trace),
+        };
+        Config {
+            bind: self.bind.clone(),
+            rules,
+            max_connections: self.max_connections.0,
+            shutdown_timeout: self.shutdown_timeout.0,
+            signals: true,
+        }
+    }
+
+    /// A command that talks to this server, ready to be pasted.
+    fn client_command(&self, address: &Address) -> String {
+        let to = match address {
+            Address::Tcp(tcp) if tcp.ip().is_unspecified() => {
+                let host = if tcp.is_ipv6() { "[::1]" } else { "127.0.0.1" };
+                format!("{host}:{}", tcp.port())
+            }
+            address => address.to_string(),
+        };
+        match self.strings {
+            StringsArgument::Name => format!("  piecemeal send --to {to} FILE"),
+            StringsArgument::Message => format!("  piecemeal say --to {to} TEXT"),
+        }
+    }
+}
+
+/// The limits as one start-up line.
+struct Limits<'a> {
+    arguments: &'a Arguments,
+    connections: usize,
+}
+
+impl fmt::Display for Limits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Arguments {
+            max_size,
+            header_timeout,
+            stall_timeout,
+            idle_timeout,
+            min_rate,
+            ..
+        } = self.arguments;
+        let size = max_size.0.map_or_else(|| "no limit".to_owned(), show_size);
+        let rate = min_rate
+            .0
+            .map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} B/s"));
+        write!(
+            f,
+            "limits: size {size}; connections {}; header {}; stall {}; idle {}; slowest {rate}; stop {}",
+            self.connections,
+            show_duration(*header_timeout),
+            show_duration(*stall_timeout),
+            show_duration(*idle_timeout),
+            show_duration(self.arguments.shutdown_timeout),
+        )
+    }
+}

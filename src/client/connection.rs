@@ -1,0 +1,154 @@
+//! One connection of the client at work: a socket, a [`Sender`], and the file that is being sent.
+
+use std::io::{self, Read, Write};
+
+use super::Why;
+use super::source::Source;
+use crate::net::Stream;
+use crate::proto::Moment;
+use crate::proto::sender::{Event, Sender};
+use crate::reactor::Readiness;
+
+/// Bytes that one visit sends before it is another's turn.
+pub(super) const BUDGET: usize = 1 << 20;
+/// Bytes of one read; replies are short.
+const READ: usize = 16 << 10;
+
+/// One connection at work.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    pub(super) sender: Sender,
+    /// The file whose bytes are being sent.
+    pub(super) source: Option<Source>,
+    /// How a write failed. The server may have said why, so its answer is still read.
+    send_failed: Option<io::Error>,
+}
+
+/// What a visit came to.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// The socket blocks, or there is nothing to do.
+    Blocked,
+    /// It could go on.
+    More,
+    /// The file that is being sent can't be read.
+    SourceFailed(io::Error),
+    /// The connection is over.
+    Over(Why),
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, sender: Sender) -> Connection {
+        Connection {
+            stream,
+            sender,
+            source: None,
+            send_failed: None,
+        }
+    }
+
+    /// Whether another upload can be begun.
+    pub(super) fn has_room(&self) -> bool {
+        self.send_failed.is_none() && self.sender.has_room()
+    }
+
+    /// The next thing that the server has said.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.sender.poll_event()
+    }
+
+    /// Sends what can be sent; `moved` hears how many bytes of files that were.
+    pub(super) fn send(
+        &mut self,
+        ready: &mut Readiness,
+        budget: &mut usize,
+        now: Moment,
+        moved: &mut dyn FnMut(u64),
+    ) -> Work {
+        while ready.writable && self.send_failed.is_none() && !self.sender.has_ended() {
+            if *budget == 0 {
+                return Work::More;
+            }
+            let output = self.sender.output();
+            let (bytes, is_body) = if output.is_empty() {
+                match (self.sender.body(), &mut self.source) {
+                    (Some((_, offset, left)), Some(source)) => match source.bytes(offset) {
+                        Ok(bytes) => {
+                            let most = usize::try_from(left).unwrap_or(usize::MAX).min(*budget);
+                            (&bytes[..bytes.len().min(most)], true)
+                        }
+                        Err(error) => return Work::SourceFailed(error),
+                    },
+                    _ => break,
+                }
+            } else {
+                (output, false)
+            };
+            match self.stream.write(bytes) {
+                Ok(sent) if is_body => {
+                    *budget -= sent;
+                    moved(sent as u64);
+                    self.sender.handle_body_sent(sent as u64, now);
+                    self.seal();
+                }
+                Ok(sent) => self.sender.handle_sent(sent, now),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => ready.writable = false,
+                    _ => self.send_failed = Some(error),
+                },
+            }
+        }
+        Work::Blocked
+    }
+
+    /// Reads what the server has said.
+    pub(super) fn receive(&mut self, ready: &mut Readiness, now: Moment) -> Work {
+        let mut buffer = [0; READ];
+        while ready.readable {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => {
+                    let how = match &self.send_failed {
+                        Some(error) => error.to_string(),
+                        None => "the server closed it".to_owned(),
+                    };
+                    return Work::Over(Why::Lost(how));
+                }
+                Ok(got) => {
+                    if let Err(broken) = self.sender.handle_bytes(&buffer[..got], now) {
+                        return Work::Over(broken.into());
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => ready.readable = false,
+                    _ => return Work::Over(Why::Lost(error.to_string())),
+                },
+            }
+        }
+        Work::Blocked
+    }
+
+    /// Lets the digest follow the bytes, where it is due.
+    fn seal(&mut self) {
+        if self.sender.wants_digest().is_some()
+            && let Some(source) = &self.source
+        {
+            self.sender.handle_digest(source.digest());
+        }
+    }
+
+    /// Gives up in the middle of a file: the server hears the end, throws that file away, and
+    /// still answers what came before it.
+    pub(super) fn cut(&mut self, error: &io::Error) {
+        self.send_failed = Some(io::Error::new(error.kind(), error.to_string()));
+        // Fails only where the connection is gone, and then the next read says so.
+        let _ = self.stream.finish_sending();
+    }
+
+    /// Whether the connection is made; see [`Stream::connected`].
+    pub(super) fn connected(&self) -> io::Result<bool> {
+        self.stream.connected()
+    }
+}

@@ -1,0 +1,388 @@
+//! Sends a list of files over a few connections, and gives each file exactly one outcome.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::connection::{BUDGET, Connection, Work};
+use super::source::Source;
+use super::{Failure, Item, Options, Progress, Report, Why};
+use crate::net::{Address, Stream, Tuning};
+use crate::proto::name::{Name, NameRules};
+use crate::proto::sender::{Event, Sender, Upload};
+use crate::proto::{Code, Moment};
+use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
+
+/// Sends files, and returns when each has an outcome. Blocks the calling thread; `progress` is
+/// called on it.
+///
+/// # Errors
+/// Where nothing could be tried at all: the host has no address, or the system has no poll. What
+/// goes wrong with single files, or with connections, is in the report.
+pub fn send(
+    options: &Options,
+    items: Vec<Item>,
+    progress: &mut dyn Progress,
+) -> Result<Report, Why> {
+    let addresses = options.to.resolve().map_err(|error| Why::Resolve {
+        to: options.to.clone(),
+        error: error.to_string(),
+    })?;
+    let mut reactor = Reactor::new()?;
+    if options.signals {
+        reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
+    }
+    let wanted = options.connections.clamp(1, items.len().max(1));
+    let mut driver = Driver {
+        options,
+        addresses,
+        progress,
+        queue: (0..).zip(items).collect(),
+        under_way: HashMap::new(),
+        report: Report::default(),
+        wanted,
+        open: 0,
+    };
+    driver.check_names();
+    driver.connect_more(&mut reactor);
+    while driver.open > 0 {
+        reactor.turn(&mut driver, None)?;
+    }
+    Ok(driver.report)
+}
+
+/// What the reactor keeps for the client.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the reactor boxes its entries already"
+)]
+enum Entry {
+    Connection(Connection, Stage),
+    Signals(Signals),
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// It is being made, to the address of this index.
+    Connecting { index: usize, until: Option<Moment> },
+    /// It is made.
+    Open,
+    /// The server has answered something on it, so that another like it is worth having.
+    Fruitful,
+}
+
+struct Driver<'a> {
+    options: &'a Options,
+    addresses: Vec<Address>,
+    progress: &'a mut dyn Progress,
+    /// Files that nothing was sent of.
+    queue: VecDeque<(u64, Item)>,
+    /// Files that something was sent of, and whose outcome isn't known.
+    under_way: HashMap<u64, Item>,
+    report: Report,
+    /// Connections to have, while there are files for them.
+    wanted: usize,
+    /// Connections there are, those being made included.
+    open: usize,
+}
+
+impl Driver<'_> {
+    /// Fails those that no server would take.
+    fn check_names(&mut self) {
+        // A server may allow less than this, and then says so.
+        let rules = NameRules {
+            allow_hidden: true,
+            allow_folders: true,
+        };
+        for (id, item) in std::mem::take(&mut self.queue) {
+            match Name::parse(&item.name, rules) {
+                Ok(_) => self.queue.push_back((id, item)),
+                Err(fault) => {
+                    let name = item.name.clone();
+                    self.fail(item, Why::Name { name, fault });
+                }
+            }
+        }
+    }
+
+    /// Makes connections until there are as many as are wanted and of use.
+    fn connect_more(&mut self, reactor: &mut Reactor<Entry>) {
+        while self.open < self.wanted.min(self.queue.len()) {
+            if !self.connect(reactor, 0, None) {
+                return;
+            }
+        }
+    }
+
+    /// Begins to connect to the first address that allows it, from an index on. Where none is
+    /// left and no other connection either, every file fails.
+    fn connect(
+        &mut self,
+        reactor: &mut Reactor<Entry>,
+        from: usize,
+        last: Option<io::Error>,
+    ) -> bool {
+        let mut last = last;
+        for index in from..self.addresses.len() {
+            let tuning = Tuning {
+                unacknowledged: self.options.timeout,
+            };
+            let now = reactor.now();
+            let sender = Sender::new(self.options.timeout, now);
+            let until = self.options.connect_timeout.map(|timeout| now + timeout);
+            let inserted = Stream::connect(&self.addresses[index], tuning).and_then(|stream| {
+                reactor.insert(stream, |stream| {
+                    Entry::Connection(
+                        Connection::new(stream, sender),
+                        Stage::Connecting { index, until },
+                    )
+                })
+            });
+            match inserted {
+                Ok(_) => {
+                    self.open += 1;
+                    return true;
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        if self.open == 0 {
+            let error = last.map_or_else(|| "no address".to_owned(), |error| error.to_string());
+            self.fail_queued(&Why::Connect {
+                to: self.options.to.clone(),
+                error,
+            });
+        }
+        false
+    }
+
+    fn fail(&mut self, item: Item, why: Why) {
+        let failure = Failure { item, why };
+        self.progress.failed(&failure);
+        self.report.failures.push(failure);
+    }
+
+    fn fail_queued(&mut self, why: &Why) {
+        for (_, item) in std::mem::take(&mut self.queue) {
+            self.fail(item, why.again());
+        }
+    }
+
+    /// Begins the next upload, if the connection has room for it.
+    fn begin_upload(&mut self, connection: &mut Connection, now: Moment) {
+        while connection.has_room()
+            && let Some((id, item)) = self.queue.pop_front()
+        {
+            let source = match Source::open(&item.path) {
+                Ok(source) => source,
+                Err(error) => {
+                    self.fail(item, Why::Local(error.to_string()));
+                    continue;
+                }
+            };
+            self.progress.begun(&item, source.size());
+            let upload = Upload {
+                id,
+                name: item.name.clone(),
+                size: source.size(),
+                digest: source.check(),
+                conflict: self.options.conflict,
+            };
+            self.under_way.insert(id, item);
+            connection.source = Some(source);
+            connection.sender.begin(upload, now);
+        }
+    }
+
+    /// Hears what the server has said. Returns why the connection is of no more use, if it said
+    /// that.
+    fn hear(&mut self, connection: &mut Connection, stage: &mut Stage) -> Option<Why> {
+        let mut over = None;
+        while let Some(event) = connection.poll_event() {
+            match event {
+                Event::Stored(id, receipt) => {
+                    *stage = Stage::Fruitful;
+                    if let Some(item) = self.under_way.remove(&id) {
+                        self.report.stored += 1;
+                        self.report.stored_bytes += receipt.size;
+                        self.progress.stored(&item, &receipt);
+                    }
+                }
+                Event::Refused(id, refusal) => {
+                    // A server that is full or stopping would say the same of the next file.
+                    if matches!(refusal.code, Some(Code::Busy | Code::Shutdown)) {
+                        over = Some(Why::Refused(refusal.clone()));
+                    } else {
+                        *stage = Stage::Fruitful;
+                    }
+                    if let Some(item) = self.under_way.remove(&id) {
+                        self.fail(item, Why::Refused(refusal));
+                    }
+                }
+                Event::TurnedAway(refusal) => over = Some(Why::Refused(refusal)),
+                Event::Said(..) => {}
+            }
+        }
+        over
+    }
+
+    /// A connection is over: whatever it has not answered is lost. The files that it had not
+    /// begun go to others, or to a new one, unless this one was good for nothing.
+    fn over(
+        &mut self,
+        reactor: &mut Reactor<Entry>,
+        connection: &Connection,
+        stage: Stage,
+        why: &Why,
+    ) -> Visit {
+        for id in connection.sender.unanswered() {
+            if let Some(item) = self.under_way.remove(&id) {
+                self.fail(item, why.again());
+            }
+        }
+        self.open -= 1;
+        if matches!(stage, Stage::Fruitful) {
+            self.connect_more(reactor);
+        } else if self.open == 0 {
+            self.fail_queued(why);
+        }
+        Visit::Close
+    }
+
+    /// Looks whether a connection is made. If it can't be, the next address is tried.
+    fn visit_connecting(
+        &mut self,
+        reactor: &mut Reactor<Entry>,
+        connection: &Connection,
+        stage: &mut Stage,
+        ready: Readiness,
+    ) -> Option<Visit> {
+        let Stage::Connecting { index, until } = *stage else {
+            return None;
+        };
+        let failed = match connection.connected() {
+            Ok(true) => {
+                self.progress.connected(&self.addresses[index]);
+                *stage = Stage::Open;
+                return None;
+            }
+            Ok(false) if !ready.read_closed && until.is_none_or(|until| reactor.now() < until) => {
+                return Some(Visit::Wait(until));
+            }
+            Ok(false) => io::ErrorKind::TimedOut.into(),
+            Err(error) => error,
+        };
+        self.open -= 1;
+        self.connect(reactor, index + 1, Some(failed));
+        Some(Visit::Close)
+    }
+
+    fn visit_open(
+        &mut self,
+        reactor: &mut Reactor<Entry>,
+        connection: &mut Connection,
+        stage: &mut Stage,
+        ready: &mut Readiness,
+    ) -> Visit {
+        let now = reactor.now();
+        let received = connection.receive(ready, now);
+        if let Some(why) = self.hear(connection, stage) {
+            return self.over(reactor, connection, Stage::Open, &why);
+        }
+        if let Work::Over(why) = received {
+            return self.over(reactor, connection, *stage, &why);
+        }
+        if connection
+            .sender
+            .deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            return self.over(reactor, connection, Stage::Open, &Why::TimedOut);
+        }
+        let more = self.send_files(connection, stage, ready, now);
+        if self.queue.is_empty() && connection.sender.is_idle() {
+            self.open -= 1;
+            return Visit::Close;
+        }
+        let deadline = connection.sender.deadline();
+        if more {
+            Visit::Again(deadline)
+        } else {
+            Visit::Wait(deadline)
+        }
+    }
+
+    /// Begins and sends files until the socket blocks, the server's answers are due, or the
+    /// budget is spent; then it returns true.
+    fn send_files(
+        &mut self,
+        connection: &mut Connection,
+        stage: &mut Stage,
+        ready: &mut Readiness,
+        now: Moment,
+    ) -> bool {
+        let mut budget = BUDGET;
+        loop {
+            self.begin_upload(connection, now);
+            let progress = &mut *self.progress;
+            match connection.send(ready, &mut budget, now, &mut |bytes| progress.moved(bytes)) {
+                Work::SourceFailed(error) => {
+                    let id = connection.sender.body().map(|(id, _, _)| id);
+                    connection.cut(&error);
+                    if let Some(item) = id.and_then(|id| self.under_way.remove(&id)) {
+                        self.fail(item, Why::Local(error.to_string()));
+                    }
+                    // Nothing is wrong with the server.
+                    *stage = Stage::Fruitful;
+                }
+                Work::More => return true,
+                Work::Blocked | Work::Over(_) => {}
+            }
+            // A small file that was sent to its end makes room for the next one.
+            if !ready.writable || !connection.has_room() || self.queue.is_empty() {
+                return false;
+            }
+        }
+    }
+
+    /// Gives up: a signal came.
+    fn signalled(&mut self, signal: i32) {
+        self.report.signal = Some(signal);
+        self.fail_queued(&Why::Signal);
+        for item in std::mem::take(&mut self.under_way).into_values() {
+            self.fail(item, Why::Signal);
+        }
+        self.open = 0;
+    }
+}
+
+impl Handler<Entry> for Driver<'_> {
+    fn visit(
+        &mut self,
+        reactor: &mut Reactor<Entry>,
+        _: Token,
+        entry: &mut Entry,
+        ready: &mut Readiness,
+    ) -> Visit {
+        match entry {
+            Entry::Connection(connection, stage) => {
+                let waits = self.visit_connecting(reactor, connection, stage, *ready);
+                waits.unwrap_or_else(|| self.visit_open(reactor, connection, stage, ready))
+            }
+            Entry::Signals(signals) => {
+                ready.readable = false;
+                if let Some(signal) = signals.pending().last() {
+                    self.signalled(signal);
+                }
+                Visit::Wait(None)
+            }
+        }
+    }
+
+    fn woken(&mut self, _: &mut Reactor<Entry>) {}
+
+    fn closed(&mut self, _: &mut Reactor<Entry>, _: Token, _: Entry) {}
+}

@@ -1,0 +1,107 @@
+//! The client as a library: it sends files over a few connections, and says what became of each.
+//!
+//! ```no_run
+//! use piecemeal::client::{self, Item, Options, Quiet};
+//!
+//! let options = Options::to("127.0.0.1:9000".parse()?);
+//! let items = vec![Item { path: "report.pdf".into(), name: "report.pdf".into() }];
+//! let report = client::send(&options, items, &mut Quiet)?;
+//! for failure in &report.failures {
+//!     eprintln!("{}: {}", failure.item.path.display(), failure.why);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A tested example with a server at the other end is in [`server`](crate::server)'s page.
+//! [`send`] runs a reactor of its own on the calling thread until every file has an outcome;
+//! [`Conversation`] sends texts one at a time.
+
+mod connection;
+mod driver;
+mod report;
+mod source;
+mod talk;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::net::{Address, Endpoint};
+use crate::proto::{Conflict, Receipt};
+pub use driver::send;
+pub use report::{Failure, Report, Why};
+pub use talk::Conversation;
+
+/// How to reach a server, and how to send.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server.
+    pub to: Endpoint,
+    /// Connections to send over, at most one a file.
+    pub connections: usize,
+    /// What is done about a name that is taken; `None` leaves it to the server.
+    pub conflict: Option<Conflict>,
+    /// How long no byte may move, either way, while an answer is due; `None` is for ever. A
+    /// server is silent while it makes a large file safe.
+    pub timeout: Option<Duration>,
+    /// How long one address may take to be connected to; `None` leaves it to the system.
+    pub connect_timeout: Option<Duration>,
+    /// Whether SIGINT and SIGTERM end the sending, with a report of what is stored.
+    pub signals: bool,
+}
+
+impl Options {
+    /// The usual way to send to a server: one connection, two minutes of patience.
+    pub fn to(endpoint: Endpoint) -> Options {
+        Options {
+            to: endpoint,
+            connections: 1,
+            conflict: None,
+            timeout: Some(Duration::from_secs(120)),
+            connect_timeout: Some(Duration::from_secs(10)),
+            signals: false,
+        }
+    }
+}
+
+/// A file to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Where it is here.
+    pub path: PathBuf,
+    /// What it is to be called there.
+    pub name: String,
+}
+
+/// Hears how the sending goes, on the loop's thread: it must not block.
+pub trait Progress {
+    /// A connection is made.
+    fn connected(&mut self, to: &Address) {
+        let _ = to;
+    }
+
+    /// A file's bytes begin to be sent: so many.
+    fn begun(&mut self, item: &Item, size: u64) {
+        let _ = (item, size);
+    }
+
+    /// So many bytes of files were handed to the system.
+    fn moved(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// A file is stored.
+    fn stored(&mut self, item: &Item, receipt: &Receipt) {
+        let _ = (item, receipt);
+    }
+
+    /// A file is not stored.
+    fn failed(&mut self, failure: &Failure) {
+        let _ = failure;
+    }
+}
+
+/// A [`Progress`] that nobody hears of.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet;
+
+impl Progress for Quiet {}

@@ -1,0 +1,112 @@
+//! What became of the files.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::Item;
+use crate::net::Endpoint;
+use crate::proto::name::NameFault;
+use crate::proto::reply::Refusal;
+use crate::proto::sender::Broken;
+use crate::proto::text::escaped;
+
+/// The outcome of a sending.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Files that are stored.
+    pub stored: usize,
+    /// Their bytes.
+    pub stored_bytes: u64,
+    /// Files that are not, or not for certain.
+    pub failures: Vec<Failure>,
+    /// The signal that ended the sending, if one did.
+    pub signal: Option<i32>,
+}
+
+/// A file that was not stored, or not for certain.
+#[derive(Debug)]
+pub struct Failure {
+    /// The file.
+    pub item: Item,
+    /// Why not.
+    pub why: Why,
+}
+
+/// Why a file was not stored, or a text not answered. Its `Display` is a line for a person, with
+/// nothing of a peer's raw.
+#[derive(Debug, Error)]
+pub enum Why {
+    /// The host has no address.
+    #[error("can't find {to}: {error}")]
+    Resolve {
+        /// What was looked for.
+        to: Endpoint,
+        /// How it failed.
+        error: String,
+    },
+    /// No connection could be made.
+    #[error("can't connect to {to}: {error}")]
+    Connect {
+        /// Where to.
+        to: Endpoint,
+        /// How the last try failed.
+        error: String,
+    },
+    /// The connection ended before the answer came.
+    #[error("the connection was lost before the server had answered: {0}")]
+    Lost(String),
+    /// The server refused, and said why.
+    #[error("the server refused it ({}): {}", escaped(&.0.word), escaped(&.0.text))]
+    Refused(Refusal),
+    /// No byte moved for too long.
+    #[error("the server was silent for too long")]
+    TimedOut,
+    /// The server broke the protocol.
+    #[error("{0}; is it a piecemeal server?")]
+    Broken(#[from] Broken),
+    /// The file can't be read.
+    #[error("can't read it: {0}")]
+    Local(String),
+    /// The file can't have that name.
+    #[error("can't be called {}: {fault}", escaped(name))]
+    Name {
+        /// The name.
+        name: String,
+        /// The rule it breaks.
+        fault: NameFault,
+    },
+    /// A signal ended the sending first.
+    #[error("ended by a signal")]
+    Signal,
+    /// The loop itself failed.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+impl Why {
+    /// The same reason for another file: an error of the system is told by its text.
+    pub(super) fn again(&self) -> Why {
+        match self {
+            Why::Resolve { to, error } => Why::Resolve {
+                to: to.clone(),
+                error: error.clone(),
+            },
+            Why::Connect { to, error } => Why::Connect {
+                to: to.clone(),
+                error: error.clone(),
+            },
+            Why::Lost(how) => Why::Lost(how.clone()),
+            Why::Refused(refusal) => Why::Refused(refusal.clone()),
+            Why::TimedOut => Why::TimedOut,
+            Why::Broken(broken) => Why::Broken(*broken),
+            Why::Local(error) => Why::Local(error.clone()),
+            Why::Name { name, fault } => Why::Name {
+                name: name.clone(),
+                fault: *fault,
+            },
+            Why::Signal => Why::Signal,
+            Why::System(error) => Why::System(io::Error::new(error.kind(), error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A listening socket, TCP or Unix.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::address::Address;
+use super::holder::holder_of;
+use super::stream::{Stream, Tuning};
+
+/// Connections that the system keeps until they are accepted. mio's own bind stops at 128, which
+/// a burst of clients overflows; the system cuts this to its own limit.
+const BACKLOG: i32 = 4096;
+
+/// A listening socket that never blocks.
+#[derive(Debug)]
+pub struct Listener {
+    socket: ListenerSocket,
+    address: Address,
+    /// The inode of a Unix socket's file, so that only our own is removed.
+    inode: Option<u64>,
+}
+
+#[derive(Debug)]
+enum ListenerSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// What an accept came to.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection, and its peer. Peers on a Unix socket have no address: the socket's stands
+    /// for them.
+    Connection(Stream, Address),
+    /// Nobody waits.
+    Nobody,
+    /// The one that waited is gone, or its connection is broken; the next may be good.
+    Gone(io::Error),
+    /// There are no descriptors or no memory for it now; it goes on waiting.
+    NoRoom(io::Error),
+}
+
+impl Listener {
+    /// Listens at an address. An error says who has it already, where that can be found out.
+    pub fn bind(address: &Address, tuning: Tuning) -> io::Result<Listener> {
+        let bound = match address {
+            Address::Tcp(_) => Listener::bind_tcp(address, tuning),
+            Address::Unix(path) => Listener::bind_unix(path),
+        };
+        bound.map_err(|error| explain(error, address))
+    }
+
+    /// The address with its real port.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Takes one waiting connection.
+    pub fn accept(&self) -> Accepted {
+        let accepted = match &self.socket {
+            ListenerSocket::Tcp(listener) => listener
+                .accept()
+                .map(|(stream, peer)| (Stream::Tcp(stream), Address::Tcp(peer))),
+            ListenerSocket::Unix(listener) => listener
+                .accept()
+                .map(|(stream, _)| (Stream::Unix(stream), self.address.clone())),
+        };
+        match accepted {
+            Ok((stream, peer)) => Accepted::Connection(stream, peer),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nobody,
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    Accepted::NoRoom(error)
+                }
+                _ => Accepted::Gone(error),
+            },
+        }
+    }
+
+    fn bind_tcp(address: &Address, tuning: Tuning) -> io::Result<Listener> {
+        let Address::Tcp(wanted) = *address else {
+            unreachable!("the caller has matched")
+        };
+        let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, None)?;
+        // A server that is started again gets its port although old connections linger.
+        socket.set_reuse_address(true)?;
+        if wanted.is_ipv6() {
+            // So that 0.0.0.0 and [::] can both be bound, and each means what it says.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        tuning.apply(&socket)?;
+        socket.bind(&wanted.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into());
+        let address = Address::Tcp(listener.local_addr()?);
+        Ok(Listener {
+            socket: ListenerSocket::Tcp(listener),
+            address,
+            inode: None,
+        })
+    }
+
+    fn bind_unix(path: &Path) -> io::Result<Listener> {
+        remove_dead_socket(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        socket.listen(BACKLOG)?;
+        let inode = std::fs::symlink_metadata(path).ok().map(|file| file.ino());
+        let address = Address::Unix(PathBuf::from(path));
+        let listener = UnixListener::from_std(socket.into());
+        Ok(Listener {
+            socket: ListenerSocket::Unix(listener),
+            address,
+            inode,
+        })
+    }
+}
+
+impl Drop for Listener {
+    /// Removes a Unix socket's file, unless another has taken its place.
+    fn drop(&mut self) {
+        if let (Address::Unix(path), Some(inode)) = (&self.address, self.inode)
+            && std::fs::symlink_metadata(path).is_ok_and(|file| file.ino() == inode)
+        {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes a socket's file that a killed server left behind: nobody answers at it.
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let Ok(file) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !file.file_type().is_socket() {
+        let why = "there is a file of that name, and it is no socket";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+    }
+    match BlockingUnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => Err(Errno::ADDRINUSE.into()),
+    }
+}
+
+fn explain(error: io::Error, address: &Address) -> io::Error {
+    let what = match error.kind() {
+        io::ErrorKind::AddrInUse => match holder_of(address) {
+            Some(holder) => {
+                format!("{holder} listens there already; stop it, or choose another --bind")
+            }
+            None => "another program listens there already; choose another --bind".to_owned(),
+        },
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}; ports below 1024 and other people's folders need more rights")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{error}; this machine has no such address"),
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("can't listen on {address}: {what}"))
+}
+
+impl Source for Listener {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        // A listener is never writable; asking for it costs nothing and keeps one way to register.
+        match &mut self.socket {
+            ListenerSocket::Tcp(socket) => socket.register(registry, token, interest),
+            ListenerSocket::Unix(socket) => socket.register(registry, token, interest),
+        }
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match &mut self.socket {
+            ListenerSocket::Tcp(socket) => socket.reregister(registry, token, interest),
+            ListenerSocket::Unix(socket) => socket.reregister(registry, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match &mut self.socket {
+            ListenerSocket::Tcp(socket) => socket.deregister(registry),
+            ListenerSocket::Unix(socket) => socket.deregister(registry),
+        }
+    }
+}

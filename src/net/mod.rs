@@ -1,0 +1,12 @@
+//! Listeners and streams: TCP over IPv4 and IPv6, and Unix sockets, behind one face each.
+//!
+//! Nothing here knows what the bytes mean or which loop it is registered with.
+
+mod address;
+mod holder;
+mod listener;
+mod stream;
+
+pub use address::{Address, DEFAULT_PORT, Endpoint, ParseError};
+pub use listener::{Accepted, Listener};
+pub use stream::{Stream, Tuning};

@@ -1,0 +1,184 @@
+//! Lines for people, written by a thread of their own.
+//!
+//! A pipe that nobody reads blocks who writes to it, and a closed one makes `println!` panic;
+//! neither may stop a server. So lines go into a bounded queue, and what doesn't fit is dropped
+//! and counted.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::counters::Counters;
+
+/// Lines that may wait. At some 100 bytes a line that is 400 KiB.
+const QUEUE: usize = 4096;
+/// How long the end of the program waits for lines that are still queued.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The thread that writes, and the queue to it.
+#[derive(Debug)]
+pub struct LineWriter {
+    sender: LineSender,
+    /// Disconnected when the thread has ended.
+    done: Receiver<()>,
+}
+
+/// Puts lines into the queue. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LineSender {
+    queue: SyncSender<Vec<u8>>,
+    counters: Arc<Counters>,
+}
+
+impl LineWriter {
+    /// Starts a thread that writes to `sink`.
+    pub fn start(
+        name: &str,
+        sink: impl Write + Send + 'static,
+        counters: Arc<Counters>,
+    ) -> io::Result<LineWriter> {
+        let (queue, lines) = sync_channel(QUEUE);
+        let (running, done) = sync_channel(0);
+        thread::Builder::new().name(name.into()).spawn(move || {
+            write(&lines, sink);
+            drop(running);
+        })?;
+        Ok(LineWriter {
+            sender: LineSender { queue, counters },
+            done,
+        })
+    }
+
+    /// What puts lines into the queue.
+    pub fn sender(&self) -> LineSender {
+        self.sender.clone()
+    }
+
+    /// Waits until the queue is written, but not for long: somebody who doesn't read can't keep
+    /// the program from ending. Every [`LineSender`] should be gone.
+    pub fn finish(self) {
+        let LineWriter { sender, done } = self;
+        drop(sender);
+        // Nothing is ever sent: this ends with the thread or with the patience.
+        let _ = done.recv_timeout(PATIENCE);
+    }
+}
+
+impl LineSender {
+    /// Queues a line, without its end. Drops it where the queue is full.
+    pub fn line(&self, line: impl Into<String>) {
+        let mut line = line.into().into_bytes();
+        line.push(b'\n');
+        self.send(line);
+    }
+
+    fn send(&self, bytes: Vec<u8>) {
+        match self.queue.try_send(bytes) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.counters.dropped_lines.add(1);
+            }
+        }
+    }
+}
+
+/// So that a logger can write through the queue: each write is one line.
+impl Write for LineSender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes what comes, and flushes when the queue is empty. After an error nobody listens any
+/// more: the queue is closed, and lines are counted as dropped.
+fn write(lines: &Receiver<Vec<u8>>, sink: impl Write) {
+    let mut sink = io::BufWriter::new(sink);
+    while let Ok(line) = lines.recv() {
+        let mut result = sink.write_all(&line);
+        while let Ok(line) = lines.try_recv() {
+            result = result.and_then(|()| sink.write_all(&line));
+        }
+        if result.and_then(|()| sink.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// A sink that says what it gets and blocks until it is let go on.
+    struct Gate {
+        got: Sender<Vec<u8>>,
+        go_on: Receiver<io::Result<()>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.got.send(bytes.to_vec());
+            self.go_on.recv().unwrap_or(Ok(())).map(|()| bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gated() -> (
+        LineWriter,
+        Receiver<Vec<u8>>,
+        Sender<io::Result<()>>,
+        Arc<Counters>,
+    ) {
+        let (got, seen) = channel();
+        let (open, go_on) = channel();
+        let counters = Arc::new(Counters::default());
+        let writer = LineWriter::start("lines", Gate { got, go_on }, Arc::clone(&counters));
+        (writer.expect("a thread"), seen, open, counters)
+    }
+
+    #[test]
+    fn a_stalled_reader_costs_lines_and_not_time() {
+        let (writer, seen, open, counters) = gated();
+        let lines = writer.sender();
+        lines.line("first");
+        assert_eq!(seen.recv().expect("it is written"), b"first\n");
+        for _ in 0..QUEUE + 10 {
+            lines.line("more");
+        }
+        assert_eq!(counters.dropped_lines.get(), 10);
+        drop(open);
+        drop(lines);
+        writer.finish();
+        let rest: usize = seen.iter().map(|bytes| bytes.len()).sum();
+        assert_eq!(
+            rest,
+            QUEUE * b"more\n".len(),
+            "the others are all written in the end"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_the_writing_and_nothing_else() {
+        let (writer, seen, open, counters) = gated();
+        let lines = writer.sender();
+        lines.line("first");
+        seen.recv().expect("it is written");
+        open.send(Err(io::ErrorKind::BrokenPipe.into()))
+            .expect("the gate waits");
+        while counters.dropped_lines.get() == 0 {
+            lines.line("more");
+        }
+        drop(lines);
+        writer.finish();
+    }
+}

@@ -1,0 +1,179 @@
+//! The text of PUT and END, and of replies: one `key=value` a line.
+
+use thiserror::Error;
+
+use super::text::escaped;
+
+/// Fields that were read: every key stands at most once.
+#[derive(Debug, Default)]
+pub struct Fields<'a>(Vec<(&'a str, &'a str)>);
+
+/// What is wrong with a text of fields.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FieldFault {
+    /// A line has no `=`, or is empty.
+    #[error("line {line} is not key=value")]
+    NoValue {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A key is empty or has other characters than `[a-z0-9-]`.
+    #[error("line {line}: a key has only a-z, 0-9 and -")]
+    BadKey {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A key stands twice.
+    #[error("key {key} stands twice")]
+    Twice {
+        /// The key; its characters were checked before.
+        key: String,
+    },
+    /// A needed key is missing.
+    #[error("key {0} is missing")]
+    Missing(&'static str),
+    /// A known key has a value that it can't have.
+    #[error("{key}={}: {wants}", escaped(value))]
+    BadValue {
+        /// The key.
+        key: &'static str,
+        /// The value as it came, shortened.
+        value: String,
+        /// What would be a good value.
+        wants: &'static str,
+    },
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a text of lines, each ended by `\n`; the last one's may be missing. No text at all
+    /// is no fields.
+    pub fn parse(text: &'a str) -> Result<Fields<'a>, FieldFault> {
+        let mut fields: Vec<(&str, &str)> = Vec::new();
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        if text.is_empty() {
+            return Ok(Fields(fields));
+        }
+        for (index, line) in text.split('\n').enumerate() {
+            let line_number = index + 1;
+            let (key, value) = line
+                .split_once('=')
+                .ok_or(FieldFault::NoValue { line: line_number })?;
+            let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+            if key.is_empty() || !key.bytes().all(good) {
+                return Err(FieldFault::BadKey { line: line_number });
+            }
+            if fields.iter().any(|(known, _)| *known == key) {
+                return Err(FieldFault::Twice {
+                    key: key.to_owned(),
+                });
+            }
+            fields.push((key, value));
+        }
+        Ok(Fields(fields))
+    }
+
+    /// The value of a key, where it is there.
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        self.0
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, value)| *value)
+    }
+
+    /// A key's value through `read`; a value that `read` refuses is a [`FieldFault::BadValue`]
+    /// that says what the key `wants`.
+    pub fn get_as<T>(
+        &self,
+        key: &'static str,
+        wants: &'static str,
+        read: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Result<Option<T>, FieldFault> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        read(value).map(Some).ok_or_else(|| FieldFault::BadValue {
+            key,
+            value: value.chars().take(80).collect(),
+            wants,
+        })
+    }
+}
+
+/// Reads a whole number of decimal digits: no sign, no spaces.
+pub fn number(value: &str) -> Option<u64> {
+    let digits = !value.is_empty() && value.bytes().all(|c| c.is_ascii_digit());
+    digits.then(|| value.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_become_fields_and_the_last_line_end_may_be_missing() {
+        for text in ["name=a=b\nsize=5\n", "name=a=b\nsize=5"] {
+            let fields = Fields::parse(text).expect("good fields");
+            assert_eq!(fields.get("name"), Some("a=b"));
+            assert_eq!(fields.get("size"), Some("5"));
+            assert_eq!(fields.get("other"), None);
+        }
+        assert!(Fields::parse("").expect("no fields").0.is_empty());
+    }
+
+    #[test]
+    fn a_malformed_line_is_told_by_its_number() {
+        assert_eq!(
+            Fields::parse("a=1\nb").unwrap_err(),
+            FieldFault::NoValue { line: 2 }
+        );
+        assert_eq!(
+            Fields::parse("a=1\n\nb=2").unwrap_err(),
+            FieldFault::NoValue { line: 2 }
+        );
+        assert_eq!(
+            Fields::parse("A=1").unwrap_err(),
+            FieldFault::BadKey { line: 1 }
+        );
+        assert_eq!(
+            Fields::parse("=1").unwrap_err(),
+            FieldFault::BadKey { line: 1 }
+        );
+        assert_eq!(
+            Fields::parse("a =1").unwrap_err(),
+            FieldFault::BadKey { line: 1 }
+        );
+        assert_eq!(
+            Fields::parse("a=1\na=1").unwrap_err(),
+            FieldFault::Twice { key: "a".into() }
+        );
+    }
+
+    #[test]
+    fn a_number_is_digits_and_fits() {
+        assert_eq!(number("18446744073709551615"), Some(u64::MAX));
+        for bad in [
+            "",
+            "+5",
+            "-5",
+            " 5",
+            "5 ",
+            "0x5",
+            "18446744073709551616",
+            "५",
+        ] {
+            assert_eq!(number(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_and_never_panics(text: String) {
+            if let Ok(fields) = Fields::parse(&text) {
+                for (key, value) in fields.0 {
+                    prop_assert!(!key.is_empty() && !value.contains('\n'));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What a file may be called. The same rule holds on both ends: a name is taken as it is or
+//! refused, and never rewritten, so that two names can't become one.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::text::is_plain;
+
+/// Most bytes of one component; file systems stop at 255, and a server needs room for its own.
+pub const COMPONENT_MOST: usize = 200;
+/// Most components of one name.
+pub const COMPONENTS_MOST: usize = 32;
+/// Most bytes of a whole name.
+pub const NAME_MOST: usize = 1024;
+/// The folder in which a server keeps what isn't finished. No client may name it.
+pub const RESERVED: &str = ".piecemeal";
+
+/// A name that keeps every rule of this page.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name(Box<str>);
+
+/// What a server lets names do beyond the rules that always hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NameRules {
+    /// Components may start with a dot.
+    pub allow_hidden: bool,
+    /// Names may have folders, parted by `/`.
+    pub allow_folders: bool,
+}
+
+/// The rule that a name breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NameFault {
+    /// Nothing between two slashes, or nothing at all.
+    #[error("a name has at least one character, and no empty part between slashes")]
+    Empty,
+    /// Too many bytes or components.
+    #[error("a name has at most 200 bytes a part, 32 parts and 1024 bytes in all")]
+    TooLong,
+    /// A character that isn't plain text.
+    #[error("a name has no control, invisible, private or unassigned characters")]
+    NotText,
+    /// A character that some system takes for a separator.
+    #[error("a name has no backslash and no colon")]
+    Separator,
+    /// A `/` where the server keeps one flat folder.
+    #[error("this server keeps one folder: a name has no /")]
+    Folder,
+    /// `.` or `..`.
+    #[error(". and .. are no names")]
+    Dots,
+    /// A leading dot.
+    #[error("a name doesn't start with a dot here")]
+    Hidden,
+    /// A dot or a space at the end, which Windows drops.
+    #[error("a name doesn't end in a dot or a space")]
+    BadEnd,
+    /// `CON`, `nul.txt` and their like.
+    #[error("that name is a device on Windows")]
+    Device,
+    /// The server's own folder.
+    #[error("that name is the server's own")]
+    Reserved,
+}
+
+impl Name {
+    /// Checks a text against the rules.
+    pub fn parse(text: &str, rules: NameRules) -> Result<Name, NameFault> {
+        if text.len() > NAME_MOST || text.split('/').count() > COMPONENTS_MOST {
+            return Err(NameFault::TooLong);
+        }
+        for component in text.split('/') {
+            check_component(component, rules)?;
+        }
+        if !rules.allow_folders && text.contains('/') {
+            return Err(NameFault::Folder);
+        }
+        Ok(Name(text.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same name with a number before its extension: `report (2).pdf`. Where the number
+    /// would make the name too long, the stem gives way.
+    pub fn numbered(&self, number: u32) -> Name {
+        let (folder, file) = match self.0.rfind('/') {
+            Some(slash) => self.0.split_at(slash + 1),
+            None => ("", &*self.0),
+        };
+        let (stem, extension) = match file.rfind('.') {
+            Some(dot) if dot > 0 => file.split_at(dot),
+            _ => (file, ""),
+        };
+        let tail = format!(" ({number}){extension}");
+        let room = COMPONENT_MOST
+            .saturating_sub(tail.len())
+            .min(NAME_MOST.saturating_sub(folder.len() + tail.len()));
+        let end = (0..=room.min(stem.len()))
+            .rev()
+            .find(|&end| stem.is_char_boundary(end));
+        let stem = &stem[..end.unwrap_or(0)];
+        Name(format!("{folder}{stem}{tail}").into())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn check_component(component: &str, rules: NameRules) -> Result<(), NameFault> {
+    if component.is_empty() {
+        return Err(NameFault::Empty);
+    }
+    if component.len() > COMPONENT_MOST {
+        return Err(NameFault::TooLong);
+    }
+    if !component.chars().all(is_plain) {
+        return Err(NameFault::NotText);
+    }
+    if component.contains(['\\', ':']) {
+        return Err(NameFault::Separator);
+    }
+    if component == "." || component == ".." {
+        return Err(NameFault::Dots);
+    }
+    // Some file systems fold case, so every spelling of the server's folder is its own.
+    if component.eq_ignore_ascii_case(RESERVED) {
+        return Err(NameFault::Reserved);
+    }
+    if component.starts_with('.') && !rules.allow_hidden {
+        return Err(NameFault::Hidden);
+    }
+    if component.ends_with(['.', ' ']) {
+        return Err(NameFault::BadEnd);
+    }
+    if is_device(component) {
+        return Err(NameFault::Device);
+    }
+    Ok(())
+}
+
+/// Whether Windows would open a device under this name: it looks only at what stands before the
+/// first dot, without trailing spaces, in any case.
+fn is_device(component: &str) -> bool {
+    let stem = component
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(' ');
+    let stem = stem.to_ascii_uppercase();
+    if matches!(
+        stem.as_str(),
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
+    ) {
+        return true;
+    }
+    let port = stem
+        .strip_prefix("COM")
+        .or_else(|| stem.strip_prefix("LPT"));
+    let mut rest = port.unwrap_or_default().chars();
+    // The superscript digits count as digits there.
+    matches!(
+        (rest.next(), rest.next()),
+        (Some('0'..='9' | '¹' | '²' | '³'), None)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FOLDERS: NameRules = NameRules {
+        allow_hidden: false,
+        allow_folders: true,
+    };
+
+    fn refused(text: &str) -> NameFault {
+        Name::parse(text, FOLDERS).expect_err(text)
+    }
+
+    #[test]
+    fn ordinary_names_are_taken_as_they_are() {
+        for text in [
+            "a",
+            "report (2).pdf",
+            "CONSOLE.txt",
+            "COM10",
+            "com",
+            "Ærø.jpg",
+            "a..b",
+            "x y",
+        ] {
+            assert_eq!(
+                Name::parse(text, NameRules::default())
+                    .expect(text)
+                    .as_str(),
+                text
+            );
+        }
+        assert!(Name::parse("a/b/c.txt", FOLDERS).is_ok());
+        assert!(Name::parse(&"n".repeat(COMPONENT_MOST), FOLDERS).is_ok());
+    }
+
+    #[test]
+    fn each_rule_refuses_what_it_is_for() {
+        for text in ["", "a//b", "/a", "a/"] {
+            assert_eq!(refused(text), NameFault::Empty, "{text:?}");
+        }
+        assert_eq!(refused(&"n".repeat(201)), NameFault::TooLong);
+        assert_eq!(refused(&["a"; 33].join("/")), NameFault::TooLong);
+        assert_eq!(
+            refused(&vec!["n".repeat(199); 6].join("/")),
+            NameFault::TooLong
+        );
+        for text in [
+            "a\0b",
+            "a\nb",
+            "\u{202e}gpj.exe",
+            "a\u{200b}b",
+            "\u{e000}",
+            "a\u{2028}b",
+        ] {
+            assert_eq!(refused(text), NameFault::NotText, "{text:?}");
+        }
+        for text in ["a\\b", "C:", "x:stream"] {
+            assert_eq!(refused(text), NameFault::Separator, "{text:?}");
+        }
+        for text in [".", "..", "a/../b", "../x"] {
+            assert_eq!(refused(text), NameFault::Dots, "{text:?}");
+        }
+        assert_eq!(refused(".profile"), NameFault::Hidden);
+        for text in ["a.", "a ", "...a."] {
+            let fault = refused(text);
+            assert!(
+                matches!(fault, NameFault::BadEnd | NameFault::Hidden),
+                "{text:?}"
+            );
+        }
+        for text in ["CON", "nul.txt", "COM¹", "lpt9.a.b", "aux .txt", "a/PRN"] {
+            assert_eq!(refused(text), NameFault::Device, "{text:?}");
+        }
+        assert_eq!(
+            Name::parse("a/b", NameRules::default()),
+            Err(NameFault::Folder)
+        );
+    }
+
+    #[test]
+    fn hidden_names_can_be_allowed_but_never_the_servers_own_folder() {
+        let rules = NameRules {
+            allow_hidden: true,
+            allow_folders: true,
+        };
+        assert!(Name::parse(".profile", rules).is_ok());
+        for text in [".piecemeal", ".Piecemeal", "a/.piecemeal/b"] {
+            assert_eq!(Name::parse(text, rules), Err(NameFault::Reserved));
+        }
+        assert_eq!(Name::parse("..", rules), Err(NameFault::Dots));
+    }
+
+    #[test]
+    fn a_number_stands_before_the_extension() {
+        let numbered = |text: &str, n| {
+            Name::parse(
+                text,
+                NameRules {
+                    allow_hidden: true,
+                    allow_folders: true,
+                },
+            )
+            .expect("good name")
+            .numbered(n)
+            .to_string()
+        };
+        assert_eq!(numbered("report.pdf", 2), "report (2).pdf");
+        assert_eq!(numbered("a.b/noext", 3), "a.b/noext (3)");
+        assert_eq!(numbered(".profile", 2), ".profile (2)");
+        let long = numbered(&format!("{}.txt", "ø".repeat(98)), 10);
+        assert!(
+            long.len() <= COMPONENT_MOST && long.ends_with("ø (10).txt"),
+            "{long}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_taken_never_leaves_its_folder(text in "[./a \\\\:~\u{0}-\u{20}é]{0,12}") {
+            let rules = NameRules { allow_hidden: true, allow_folders: true };
+            if let Ok(name) = Name::parse(&text, rules) {
+                prop_assert_eq!(name.as_str(), &text);
+                let depth = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+                prop_assert!(depth);
+                prop_assert!(Name::parse(name.numbered(2).as_str(), rules).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,552 @@
+//! The server's side of one connection: the state machine that this project is about.
+//!
+//! A socket hands over whatever has arrived: half a length field, three messages and the start
+//! of a fourth, one byte. This machine is fed such pieces and can't tell the difference, because
+//! everything that it has to remember between two of them is data of its state:
+//!
+//! ```text
+//!            type           length            text
+//!  ReadType ──────> ReadLen ──────> ReadText ──────────────┐
+//!   ^                  │               │ a name            │
+//!   │                  │ DATA          v                   │
+//!   │                  ├───────────> Open (asks the store) │
+//!   │                  v               │                   │
+//!   │               ReadBody <─────────┤ it may begin      │
+//!   │                  │               │                   │
+//!   │                  │ the last byte │                   │
+//!   │                  v               v                   v
+//!   │                Commit ───────> Reply <───────────────┘
+//!   │                                  │
+//!   └──────────────────────────────────┘ room for more
+//!
+//!  Skip    a refused body is read and thrown away, so that the next message is found
+//!  Drain   the last replies go out, then the peer is listened to until it has read them
+//!  Closed  the end
+//! ```
+//!
+//! The same with every arrow stands in docs/ARCHITECTURE.md, made from
+//! [`TABLE`](super::transitions::TABLE).
+//!
+//! Two things are never here. A file's body: the machine says how many bytes to move from the
+//! socket to the store, and is told how many moved. And a clock: the time is an argument.
+//!
+//! What a message *means* once it is complete is in `receiver/meaning.rs`.
+
+mod meaning;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::digest::Digest;
+use super::error::{Fault, Stalled};
+use super::header::Length;
+use super::kind::Kind;
+use super::limits::{LINGER_IDLE, LINGER_MOST, RUN_AHEAD_MOST, Rules, SKIP_TIME, UNREAD_MOST};
+use super::machine::{Action, Begun, Machine, Order, Progress, Stop, Ticket, Want};
+use super::moment::Moment;
+use super::replies::Replies;
+use super::reply::{Receipt, Reply};
+use super::transitions::{Cause, StateName, Transition, is_legal};
+use super::watch::{Watch, earlier};
+
+/// One connection, as the server sees it.
+#[derive(Debug)]
+pub struct Receiver {
+    rules: Arc<Rules>,
+    state: State,
+    /// What the next DATA message is for.
+    target: Target,
+    replies: Replies,
+    /// What is to be done next. One step never asks for two things.
+    action: Option<Action>,
+    watch: Watch,
+    begun: u64,
+    stopping: bool,
+    trace: Vec<Transition>,
+}
+
+/// What is being waited for, with all that is known of it so far.
+#[derive(Debug)]
+enum State {
+    /// The first byte of a message.
+    ReadType,
+    /// The length, of which some bytes may have come.
+    ReadLen(Kind, Length),
+    /// The rest of a STRING, PUT or END.
+    ReadText(Text),
+    /// The store's word on an upload.
+    Open(Opening),
+    /// The rest of a file's bytes.
+    ReadBody(Body),
+    /// The store, to make a file safe. `ahead`: not alone, the next message may be read.
+    Commit { ahead: bool },
+    /// Room in the queue of replies.
+    Reply,
+    /// The rest of a refused body; `None` is until the peer ends its stream.
+    Skip { left: Option<u64>, room: u64 },
+    /// The end of the connection.
+    Drain(Drain),
+    /// Nothing.
+    Closed,
+}
+
+/// A text that is being read. It grows as bytes arrive: a promise of length costs no memory.
+#[derive(Debug)]
+struct Text {
+    kind: Kind,
+    left: usize,
+    bytes: Vec<u8>,
+}
+
+/// An upload that the store was asked about.
+#[derive(Debug)]
+struct Opening {
+    upload: Upload,
+    then: Then,
+}
+
+/// What follows once the store has answered.
+#[derive(Debug)]
+enum Then {
+    /// A STRING is answered.
+    AnswerName,
+    /// A PUT is answered. The order is kept where the store may know the file already.
+    AnswerPut(Option<Box<Order>>),
+    /// The body that was announced is read.
+    TakeBody(Option<u64>),
+}
+
+/// A file's bytes on their way into the store.
+#[derive(Debug)]
+struct Body {
+    upload: Upload,
+    /// Bytes still to come in this message; `None` is until the peer ends its stream.
+    left: Option<u64>,
+}
+
+/// An upload that the store has open.
+#[derive(Clone, Debug, Default)]
+struct Upload {
+    /// Bytes it has so far.
+    have: u64,
+    /// Bytes it was announced to have.
+    size: Option<u64>,
+    digest: Option<Digest>,
+    /// Whether END completes it, and not the first DATA.
+    explicit_end: bool,
+}
+
+/// What the next DATA message is for.
+#[derive(Debug)]
+enum Target {
+    /// Nothing was announced: it begins an unnamed upload.
+    Unnamed,
+    /// An upload that the store has open.
+    Upload(Upload),
+    /// A file that is there already, as it was announced.
+    Present(Box<Present>),
+    /// A name that was refused: the same reason answers whatever comes for it.
+    Refused(Box<Fault>),
+}
+
+/// A file that was there before its upload began.
+#[derive(Debug)]
+struct Present {
+    upload: Upload,
+    order: Box<Order>,
+    receipt: Receipt,
+}
+
+/// How far the end of a connection has come.
+#[derive(Debug, PartialEq, Eq)]
+enum Drain {
+    /// Replies are still to be sent.
+    Sending,
+    /// The same, and the peer has ended its stream.
+    SendingToEnded,
+    /// Our side is shut down; the peer is listened to until it ends or a deadline passes.
+    Lingering,
+}
+
+impl Receiver {
+    /// A machine for a connection that was just made.
+    pub fn new(rules: Arc<Rules>, now: Moment) -> Receiver {
+        Receiver {
+            rules,
+            state: State::ReadType,
+            target: Target::Unnamed,
+            replies: Replies::default(),
+            action: None,
+            watch: Watch::started(now),
+            begun: 0,
+            stopping: false,
+            trace: Vec::new(),
+        }
+    }
+
+    /// A machine for a connection that is turned away: it says why and listens until that was
+    /// read.
+    pub fn refusing(rules: Arc<Rules>, fault: Fault, now: Moment) -> Receiver {
+        let mut machine = Receiver::new(rules, now);
+        machine.close_with(Cause::Stop, fault, now);
+        machine.action = None;
+        machine
+    }
+
+    fn name(&self) -> StateName {
+        match self.state {
+            State::ReadType => StateName::ReadType,
+            State::ReadLen(..) => StateName::ReadLen,
+            State::ReadText(_) => StateName::ReadText,
+            State::Open(_) => StateName::Open,
+            State::ReadBody(_) => StateName::ReadBody,
+            State::Commit { .. } => StateName::Commit,
+            State::Reply => StateName::Reply,
+            State::Skip { .. } => StateName::Skip,
+            State::Drain(_) => StateName::Drain,
+            State::Closed => StateName::Closed,
+        }
+    }
+
+    /// Enters a state. Every change of state goes through here.
+    fn go(&mut self, cause: Cause, to: State, now: Moment) {
+        let from = self.name();
+        self.state = to;
+        self.watch.enter(now);
+        let step = Transition {
+            from,
+            cause,
+            to: self.name(),
+        };
+        debug_assert!(is_legal(step), "{step} is not in the table");
+        if self.rules.trace {
+            self.trace.push(step);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        debug_assert!(self.action.is_none(), "one step asks for one thing");
+        self.action = Some(action);
+    }
+
+    /// Asks for the open upload, if there is one, to be thrown away. Doing so twice is no harm.
+    fn abort(&mut self) {
+        debug_assert!(matches!(self.action, None | Some(Action::Abort)));
+        self.action = Some(Action::Abort);
+    }
+
+    /// Answers with a fault after which the connection ends.
+    fn close_with(&mut self, cause: Cause, fault: Fault, now: Moment) {
+        self.replies.push(Reply::Fault(fault));
+        self.drain(cause, Drain::Sending, now);
+    }
+
+    fn drain(&mut self, cause: Cause, how: Drain, now: Moment) {
+        self.target = Target::Unnamed;
+        self.abort();
+        self.go(cause, State::Drain(how), now);
+    }
+
+    /// Takes the steps that need no further event. Every `handle_` ends with it.
+    fn settle(&mut self, now: Moment) {
+        self.watch
+            .handle_replies(!self.replies.unsent().is_empty(), false, now);
+        if let State::Commit { ahead } = self.state {
+            if self.replies.waiting() == 0 {
+                self.go(Cause::Stored, State::Reply, now);
+            } else if ahead && self.replies.len() < RUN_AHEAD_MOST {
+                self.go(Cause::Ahead, State::Reply, now);
+            }
+        }
+        let room =
+            self.replies.unsent().len() <= UNREAD_MOST && self.replies.len() < RUN_AHEAD_MOST;
+        if matches!(self.state, State::Reply) && room {
+            self.go(Cause::Room, State::ReadType, now);
+        }
+        let idle = matches!(self.state, State::ReadType) && !self.upload_is_announced();
+        if self.stopping && idle {
+            self.close_with(Cause::Stop, Fault::Shutdown, now);
+        }
+        if self.replies.is_empty() && self.action.is_none() {
+            match self.state {
+                State::Drain(Drain::SendingToEnded) => self.go(Cause::Sent, State::Closed, now),
+                State::Drain(Drain::Sending) => {
+                    self.state = State::Drain(Drain::Lingering);
+                    self.watch.enter(now);
+                    self.act(Action::FinishSending);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn upload_is_announced(&self) -> bool {
+        matches!(self.target, Target::Upload(_) | Target::Present(_))
+    }
+
+    /// The last byte of a body that is stored, or thrown away, has come.
+    fn moved_in_body(&mut self, bytes: u64, now: Moment) {
+        match &mut self.state {
+            State::ReadBody(body) => {
+                let most = "the caller moves no more than was wanted";
+                body.upload.have = body.upload.have.checked_add(bytes).expect(most);
+                if let Some(left) = &mut body.left {
+                    *left = left.checked_sub(bytes).expect(most);
+                    if *left == 0 {
+                        self.body_complete(Cause::Body, now);
+                    }
+                }
+            }
+            State::Skip { left, room } => {
+                *room = room.saturating_sub(bytes);
+                if let Some(left) = left {
+                    *left = left
+                        .checked_sub(bytes)
+                        .expect("no more is skipped than was left");
+                }
+                match (*left, *room) {
+                    (Some(0), _) => self.go(Cause::Body, State::Reply, now),
+                    (_, 0) => self.drain(Cause::Body, Drain::Sending, now),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Machine for Receiver {
+    fn handle_bytes(&mut self, bytes: &[u8], now: Moment) -> usize {
+        let Some(&first) = bytes.first() else {
+            return 0;
+        };
+        let took = match &mut self.state {
+            State::ReadType => {
+                self.begun += 1;
+                self.type_byte(first, now);
+                1
+            }
+            State::ReadLen(kind, length) => {
+                let took = length.feed(bytes);
+                if let Some(value) = length.value() {
+                    let kind = *kind;
+                    self.length_complete(kind, value, now);
+                }
+                took
+            }
+            State::ReadText(text) => {
+                let took = bytes.len().min(text.left);
+                text.bytes.extend_from_slice(&bytes[..took]);
+                text.left -= took;
+                self.watch.handle_moved(took as u64, now);
+                self.text_maybe_complete(now);
+                took
+            }
+            // The file is as large as a file may be, and here is one byte more.
+            State::ReadBody(_) => {
+                self.body_too_large(now);
+                1
+            }
+            _ => 0,
+        };
+        self.settle(now);
+        took
+    }
+
+    fn handle_moved(&mut self, bytes: u64, now: Moment) {
+        self.watch.handle_moved(bytes, now);
+        self.moved_in_body(bytes, now);
+        self.settle(now);
+    }
+
+    fn handle_end(&mut self, now: Moment) {
+        match &self.state {
+            // Between messages, or in a header: there is nobody to tell, but for what is due.
+            State::ReadType | State::ReadLen(..) => {
+                self.drain(Cause::End, Drain::SendingToEnded, now);
+            }
+            State::ReadBody(Body { left: None, .. }) => self.body_complete(Cause::End, now),
+            State::ReadText(_) | State::ReadBody(_) => {
+                self.replies.push(Reply::Fault(Fault::Incomplete));
+                self.drain(Cause::End, Drain::SendingToEnded, now);
+            }
+            State::Skip { left: None, .. } => self.go(Cause::End, State::Reply, now),
+            State::Skip { .. } => self.drain(Cause::End, Drain::SendingToEnded, now),
+            State::Drain(Drain::Lingering) => self.go(Cause::End, State::Closed, now),
+            State::Drain(_) => self.state = State::Drain(Drain::SendingToEnded),
+            State::Open(_) | State::Commit { .. } | State::Reply | State::Closed => {}
+        }
+        self.settle(now);
+    }
+
+    fn handle_lost(&mut self) {
+        if !matches!(self.state, State::Closed) {
+            self.target = Target::Unnamed;
+            self.abort();
+            self.go(Cause::Lost, State::Closed, Moment::START);
+        }
+    }
+
+    fn handle_begun(&mut self, begun: Result<Begun, Fault>, now: Moment) {
+        // A connection that was lost meanwhile has no use for the answer.
+        if let State::Open(_) = self.state {
+            self.opened(begun, now);
+        }
+        self.settle(now);
+    }
+
+    fn handle_write_failed(&mut self, fault: Fault, now: Moment) {
+        if let State::ReadBody(_) = self.state {
+            self.body_refused(fault, now);
+        }
+        self.settle(now);
+    }
+
+    fn handle_stored(&mut self, ticket: Ticket, stored: Result<Receipt, Fault>, now: Moment) {
+        let closes = matches!(stored, Err(Fault::Unknown));
+        self.replies
+            .fill(ticket, stored.map_or_else(Reply::Fault, Reply::Receipt));
+        if closes && !matches!(self.state, State::Drain(_) | State::Closed) {
+            self.drain(Cause::Stop, Drain::Sending, now);
+        }
+        self.settle(now);
+    }
+
+    fn handle_sent(&mut self, bytes: usize, now: Moment) {
+        self.replies.handle_sent(bytes);
+        self.watch
+            .handle_replies(!self.replies.unsent().is_empty(), bytes > 0, now);
+        if matches!(self.state, State::ReadType) {
+            // The idle time counts from the last reply.
+            self.watch.enter(now);
+        }
+        self.settle(now);
+    }
+
+    fn handle_deadline(&mut self, now: Moment) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let deadlines = self.rules.deadlines;
+        if self
+            .watch
+            .unread_until(&deadlines)
+            .is_some_and(|until| until <= now)
+        {
+            // It doesn't read, so it can't be told.
+            self.target = Target::Unnamed;
+            self.abort();
+            self.go(Cause::Deadline, State::Closed, now);
+            return;
+        }
+        match self.state {
+            State::ReadType if self.begun > 0 => {
+                self.close_with(Cause::Deadline, Fault::Timeout(Stalled::Connection), now);
+            }
+            State::ReadType | State::ReadLen(..) => {
+                self.close_with(Cause::Deadline, Fault::Timeout(Stalled::Header), now);
+            }
+            State::ReadText(_) | State::ReadBody(_) => {
+                if self.watch.body_too_slow(&deadlines, now) {
+                    self.close_with(Cause::Deadline, Fault::Timeout(Stalled::Body), now);
+                }
+            }
+            // Its reply went out when the body was refused.
+            State::Skip { .. } => self.drain(Cause::Deadline, Drain::Sending, now),
+            State::Drain(_) => self.go(Cause::Deadline, State::Closed, now),
+            State::Open(_) | State::Commit { .. } | State::Reply | State::Closed => {}
+        }
+        self.settle(now);
+    }
+
+    fn handle_stop(&mut self, stop: Stop, now: Moment) {
+        self.stopping = true;
+        let ending = matches!(self.state, State::Drain(_) | State::Closed);
+        if stop == Stop::Now && !ending {
+            self.close_with(Cause::Stop, Fault::Shutdown, now);
+        }
+        self.settle(now);
+    }
+
+    fn poll_action(&mut self) -> Option<Action> {
+        self.action.take()
+    }
+
+    fn poll_transition(&mut self) -> Option<Transition> {
+        if self.trace.is_empty() {
+            None
+        } else {
+            Some(self.trace.remove(0))
+        }
+    }
+
+    fn output(&self) -> &[u8] {
+        self.replies.unsent()
+    }
+
+    fn want(&self) -> Want {
+        match &self.state {
+            State::ReadType | State::ReadLen(..) | State::ReadText(_) => Want::Bytes,
+            State::ReadBody(Body {
+                left: Some(left), ..
+            }) => Want::Body(*left),
+            State::ReadBody(Body { left: None, upload }) => {
+                let most = self.rules.max_size.unwrap_or(u64::MAX);
+                // At the limit, whatever comes is too much, and the machine wants to see it.
+                match most.saturating_sub(upload.have) {
+                    0 => Want::Bytes,
+                    room => Want::Body(room),
+                }
+            }
+            State::Open(_) | State::Commit { .. } | State::Reply => Want::Wait,
+            State::Skip { left, room } => Want::Discard(left.unwrap_or(*room)),
+            State::Drain(Drain::SendingToEnded) => Want::Wait,
+            State::Drain(_) => Want::Discard(u64::MAX),
+            State::Closed if self.replies.waiting() > 0 => Want::Wait,
+            State::Closed => Want::Close,
+        }
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        let deadlines = &self.rules.deadlines;
+        let state = match &self.state {
+            State::ReadType if self.begun == 0 => self.watch.still_for(deadlines.header),
+            State::ReadType if self.replies.is_empty() => self.watch.still_for(deadlines.idle),
+            State::ReadLen(..) => deadlines.header.map(|most| self.watch.lasts_for(most)),
+            State::ReadText(_) | State::ReadBody(_) => self.watch.body_until(deadlines),
+            State::Skip { .. } => {
+                let still = self.watch.still_for(deadlines.stall);
+                earlier(still, Some(self.watch.lasts_for(SKIP_TIME)))
+            }
+            State::Drain(Drain::Lingering) => {
+                let still = self.watch.still_for(Some(LINGER_IDLE));
+                earlier(still, Some(self.watch.lasts_for(LINGER_MOST)))
+            }
+            _ => None,
+        };
+        let unread = match self.state {
+            State::Closed => None,
+            _ => self.watch.unread_until(deadlines),
+        };
+        earlier(state, unread)
+    }
+
+    fn progress(&self) -> Progress {
+        let within_message = matches!(
+            self.state,
+            State::ReadLen(..) | State::ReadText(_) | State::ReadBody(_) | State::Skip { .. }
+        );
+        let between = match self.state {
+            State::ReadType => !self.upload_is_announced(),
+            State::Drain(_) | State::Closed => true,
+            _ => false,
+        };
+        let under_way = !between || !self.replies.is_empty();
+        Progress {
+            begun: self.begun,
+            within_message,
+            under_way,
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! What a message means once it is there: which upload it begins, goes on with, ends or fails.
+
+use std::mem;
+
+use super::{
+    Action, Begun, Body, Cause, Fault, Kind, Length, Moment, Opening, Order, Present, Receiver,
+    Reply, State, Target, Text, Then, Upload,
+};
+use crate::proto::announce::{End, Put};
+use crate::proto::limits::{RUN_AHEAD_SIZE, SKIP_MOST, Strings, TEXT_MOST};
+use crate::proto::machine::Seal;
+use crate::proto::name::Name;
+
+/// Messages.
+impl Receiver {
+    /// A message begins.
+    pub(super) fn type_byte(&mut self, byte: u8, now: Moment) {
+        let kind = match Kind::from_byte(byte) {
+            None => return self.close_with(Cause::Type, Fault::BadType(byte), now),
+            Some(Kind::DataEof) if !self.rules.accept_eof => {
+                return self.close_with(Cause::Type, Fault::EofNotAccepted, now);
+            }
+            Some(kind) => kind,
+        };
+        let length = Length::of(kind);
+        self.go(Cause::Type, State::ReadLen(kind, length), now);
+        if let Some(value) = length.value() {
+            // A type without length: its body begins at once.
+            self.length_complete(kind, value, now);
+        }
+    }
+
+    /// The header is there.
+    pub(super) fn length_complete(&mut self, kind: Kind, length: u64, now: Moment) {
+        if kind.is_data() {
+            let length = (kind != Kind::DataEof).then_some(length);
+            return self.data_header(length, now);
+        }
+        match usize::try_from(length) {
+            Ok(left) if length <= TEXT_MOST => {
+                let text = Text {
+                    kind,
+                    left,
+                    bytes: Vec::new(),
+                };
+                self.go(Cause::Length, State::ReadText(text), now);
+                self.text_maybe_complete(now);
+            }
+            _ => {
+                let fault = Fault::BadLength {
+                    length,
+                    limit: TEXT_MOST,
+                };
+                self.close_with(Cause::Length, fault, now);
+            }
+        }
+    }
+
+    /// A DATA header: bytes for whatever was announced, or for an unnamed upload.
+    fn data_header(&mut self, length: Option<u64>, now: Moment) {
+        match mem::replace(&mut self.target, Target::Unnamed) {
+            Target::Refused(fault) => {
+                self.target = Target::Refused(fault.clone());
+                self.refuse_body(Cause::Length, *fault, length, now);
+            }
+            Target::Present(present) => self.data_for_present(present, length, now),
+            Target::Upload(upload) => match self.checked_total(&upload, length) {
+                Err(fault) => self.drop_upload(Cause::Length, &upload, fault, length, now),
+                Ok(Some(total)) if upload.size.is_none() => {
+                    self.act(Action::Reserve(total));
+                    self.ask(Cause::Length, upload, Then::TakeBody(length), now);
+                }
+                // The space was reserved when the size was announced, or can't be known.
+                Ok(_) => self.take_body(Cause::Length, upload, length, now),
+            },
+            Target::Unnamed => {
+                let upload = Upload::default();
+                if let Err(fault) = self.checked_total(&upload, length) {
+                    return self.refuse_body(Cause::Length, fault, length, now);
+                }
+                let conflict = self.rules.conflict;
+                let order = Order {
+                    size: length,
+                    conflict,
+                    ..Order::default()
+                };
+                self.act(Action::Begin(Box::new(order)));
+                self.ask(Cause::Length, upload, Then::TakeBody(length), now);
+            }
+        }
+    }
+
+    /// DATA for a file that is there already. Its announcement was answered with the full size as
+    /// offset, so no bytes are due. A client that didn't wait for that answer sends them all; then
+    /// this is an upload like any other, and its digest decides.
+    fn data_for_present(&mut self, mut present: Box<Present>, length: Option<u64>, now: Moment) {
+        if length == Some(0) {
+            let reply = if present.upload.explicit_end {
+                self.target = Target::Present(present);
+                Reply::Ok
+            } else {
+                Reply::Receipt(present.receipt)
+            };
+            return self.answer(Cause::Length, reply, now);
+        }
+        if let Err(fault) = self.checked_total(&present.upload, length) {
+            return self.drop_upload(Cause::Length, &present.upload, fault, length, now);
+        }
+        present.order.look_first = false;
+        self.act(Action::Begin(present.order));
+        self.ask(Cause::Length, present.upload, Then::TakeBody(length), now);
+    }
+
+    /// Bytes that the upload will have with `length` more, or why it may not have them.
+    fn checked_total(&self, upload: &Upload, length: Option<u64>) -> Result<Option<u64>, Fault> {
+        let Some(length) = length else {
+            if upload.explicit_end {
+                return Err(Fault::BadState("a DATA_EOF can't be followed by its END"));
+            }
+            return Ok(None);
+        };
+        let total = upload.have.checked_add(length);
+        if let Some(limit) = self.rules.max_size
+            && total.is_none_or(|total| total > limit)
+        {
+            return Err(Fault::TooLarge { limit });
+        }
+        match (total, upload.size) {
+            (None, _) => Err(Fault::BadState(
+                "the upload would be larger than 2^64 bytes",
+            )),
+            (Some(total), Some(size)) if upload.explicit_end && total > size => {
+                Err(Fault::BadState("more DATA than the PUT's size"))
+            }
+            (Some(total), Some(size)) if !upload.explicit_end && total != size => {
+                Err(Fault::BadState("the DATA is not as long as the PUT said"))
+            }
+            (Some(total), _) => Ok(Some(total)),
+        }
+    }
+
+    /// A STRING, PUT or END, once its last byte is there.
+    pub(super) fn text_maybe_complete(&mut self, now: Moment) {
+        let State::ReadText(Text {
+            kind,
+            left: 0,
+            bytes,
+        }) = &mut self.state
+        else {
+            return;
+        };
+        let (kind, bytes) = (*kind, mem::take(bytes));
+        let text = str::from_utf8(&bytes).map_err(|_| Fault::NotUtf8);
+        let message = self.rules.strings == Strings::Message;
+        match (kind, text) {
+            (Kind::End, Ok(text)) => self.end_message(text, now),
+            (Kind::Put, Ok(text)) => self.put_message(text, now),
+            (Kind::String, Ok(text)) if message => {
+                self.act(Action::Show(text.into()));
+                self.answer(Cause::Text, Reply::Message(text.to_owned()), now);
+            }
+            (_, Ok(text)) => self.name_message(text, now),
+            // A name that can't be read is a name refused.
+            (Kind::Put, Err(fault)) => self.refuse_name(fault, now),
+            (Kind::String, Err(fault)) if !message => self.refuse_name(fault, now),
+            (_, Err(fault)) => self.answer(Cause::Text, Reply::Fault(fault), now),
+        }
+    }
+
+    fn name_message(&mut self, text: &str, now: Moment) {
+        match Name::parse(text, self.rules.names) {
+            Err(fault) => self.refuse_name(fault.into(), now),
+            Ok(name) => {
+                let conflict = self.rules.conflict;
+                let order = Order {
+                    name: Some(name),
+                    conflict,
+                    ..Order::default()
+                };
+                self.act(Action::Begin(Box::new(order)));
+                self.ask(Cause::Text, Upload::default(), Then::AnswerName, now);
+            }
+        }
+    }
+
+    fn put_message(&mut self, text: &str, now: Moment) {
+        let (order, upload) = match self.checked_put(text) {
+            Err(fault) => return self.refuse_name(fault, now),
+            Ok(checked) => checked,
+        };
+        let kept = order.look_first.then(|| Box::new(order.clone()));
+        self.act(Action::Begin(Box::new(order)));
+        self.ask(Cause::Text, upload, Then::AnswerPut(kept), now);
+    }
+
+    fn checked_put(&self, text: &str) -> Result<(Order, Upload), Fault> {
+        let Put {
+            name,
+            size,
+            digest,
+            explicit_end,
+            conflict,
+        } = Put::parse(text)?;
+        let name = Name::parse(&name, self.rules.names)?;
+        if let (Some(limit), Some(size)) = (self.rules.max_size, size)
+            && size > limit
+        {
+            return Err(Fault::TooLarge { limit });
+        }
+        let conflict = conflict.unwrap_or(self.rules.conflict);
+        if !self.rules.conflict.allows(conflict) {
+            return Err(Fault::MayNotOverwrite);
+        }
+        let look_first = digest.is_some();
+        let order = Order {
+            name: Some(name),
+            size,
+            digest,
+            conflict,
+            look_first,
+            digest_follows: explicit_end,
+        };
+        Ok((
+            order,
+            Upload {
+                have: 0,
+                size,
+                digest,
+                explicit_end,
+            },
+        ))
+    }
+
+    fn end_message(&mut self, text: &str, now: Moment) {
+        let end = match End::parse(text) {
+            Err(fault) => return self.answer(Cause::Text, Reply::Fault(fault.into()), now),
+            Ok(end) => end,
+        };
+        let reply = match mem::replace(&mut self.target, Target::Unnamed) {
+            Target::Upload(upload) if upload.explicit_end => match upload.ended(end, upload.have) {
+                Ok(upload) => return self.commit(Cause::Text, &upload, now),
+                Err(fault) => {
+                    self.abort();
+                    Reply::Fault(fault)
+                }
+            },
+            Target::Present(present) if present.upload.explicit_end => {
+                let ended = present.upload.ended(end, present.receipt.size);
+                ended.map_or_else(Reply::Fault, |_| Reply::Receipt(present.receipt))
+            }
+            Target::Refused(fault) => {
+                self.target = Target::Refused(fault.clone());
+                Reply::Fault(*fault)
+            }
+            target => {
+                self.target = target;
+                let why = "END without an upload that was announced with end=explicit";
+                Reply::Fault(Fault::BadState(why))
+            }
+        };
+        self.answer(Cause::Text, reply, now);
+    }
+}
+
+/// Uploads.
+impl Receiver {
+    /// The store has said whether an upload may begin or go on.
+    pub(super) fn opened(&mut self, begun: Result<Begun, Fault>, now: Moment) {
+        let State::Open(opening) = &mut self.state else {
+            return;
+        };
+        let upload = opening.upload.clone();
+        // What stands in its place is left in the same step, below.
+        match (mem::replace(&mut opening.then, Then::AnswerName), begun) {
+            (Then::TakeBody(length), Err(fault)) => {
+                self.drop_upload(Cause::Answer, &upload, fault, length, now);
+            }
+            (Then::TakeBody(length), Ok(_)) => self.take_body(Cause::Answer, upload, length, now),
+            (_, Err(fault)) => {
+                self.target = Target::Refused(Box::new(fault.clone()));
+                self.answer(Cause::Answer, Reply::Fault(fault), now);
+            }
+            (Then::AnswerPut(Some(order)), Ok(Begun::Present(receipt))) => {
+                let offset = receipt.size;
+                self.target = Target::Present(Box::new(Present {
+                    upload,
+                    order,
+                    receipt,
+                }));
+                self.answer(Cause::Answer, Reply::Begin { offset }, now);
+            }
+            (Then::AnswerPut(_), Ok(_)) => {
+                self.target = Target::Upload(upload);
+                self.answer(Cause::Answer, Reply::Begin { offset: 0 }, now);
+            }
+            (Then::AnswerName, Ok(_)) => {
+                self.target = Target::Upload(upload);
+                self.answer(Cause::Answer, Reply::Ok, now);
+            }
+        }
+    }
+
+    /// The last byte of a body is in the store.
+    pub(super) fn body_complete(&mut self, cause: Cause, now: Moment) {
+        let State::ReadBody(Body { upload, .. }) = &self.state else {
+            return;
+        };
+        let upload = upload.clone();
+        if upload.explicit_end {
+            self.target = Target::Upload(upload);
+            self.answer(cause, Reply::Ok, now);
+        } else if upload.size.is_some_and(|size| size != upload.have) {
+            // Only a DATA_EOF can get here: any other's length was compared before.
+            self.abort();
+            let fault = Fault::Digest("the stream was not as long as the PUT said");
+            self.answer(cause, Reply::Fault(fault), now);
+        } else {
+            self.commit(cause, &upload, now);
+        }
+    }
+
+    /// A stream of unknown length has reached the most that a file may have, and goes on.
+    pub(super) fn body_too_large(&mut self, now: Moment) {
+        let limit = self.rules.max_size.unwrap_or(u64::MAX);
+        self.abort();
+        self.body_refused(Fault::TooLarge { limit }, now);
+    }
+
+    /// The upload is gone; the rest of its body has to be read all the same.
+    pub(super) fn body_refused(&mut self, fault: Fault, now: Moment) {
+        let State::ReadBody(Body { upload, left }) = &self.state else {
+            return;
+        };
+        let (explicit_end, left) = (upload.explicit_end, *left);
+        if explicit_end {
+            self.target = Target::Refused(Box::new(fault.clone()));
+        }
+        self.refuse_body(Cause::Refused, fault, left, now);
+    }
+
+    fn ask(&mut self, cause: Cause, upload: Upload, then: Then, now: Moment) {
+        self.target = Target::Unnamed;
+        self.go(cause, State::Open(Opening { upload, then }), now);
+    }
+
+    fn take_body(&mut self, cause: Cause, upload: Upload, left: Option<u64>, now: Moment) {
+        self.go(cause, State::ReadBody(Body { upload, left }), now);
+        if left == Some(0) {
+            self.body_complete(Cause::Body, now);
+        }
+    }
+
+    fn commit(&mut self, cause: Cause, upload: &Upload, now: Moment) {
+        let ticket = self.replies.wait();
+        self.act(Action::Commit(
+            ticket,
+            Seal {
+                size: upload.have,
+                digest: upload.digest,
+            },
+        ));
+        self.go(
+            cause,
+            State::Commit {
+                ahead: upload.have <= RUN_AHEAD_SIZE,
+            },
+            now,
+        );
+    }
+
+    /// A STRING or PUT can't begin an upload; what was announced before it is dropped too.
+    fn refuse_name(&mut self, fault: Fault, now: Moment) {
+        self.abort();
+        self.target = Target::Refused(Box::new(fault.clone()));
+        self.answer(Cause::Text, Reply::Fault(fault), now);
+    }
+
+    /// An upload fails before the body of this message; one that END completes stays refused.
+    fn drop_upload(
+        &mut self,
+        cause: Cause,
+        upload: &Upload,
+        fault: Fault,
+        length: Option<u64>,
+        now: Moment,
+    ) {
+        if upload.explicit_end {
+            self.target = Target::Refused(Box::new(fault.clone()));
+        }
+        self.abort();
+        self.refuse_body(cause, fault, length, now);
+    }
+
+    /// Answers a DATA message whose body nobody wants, and reads that body if it is short enough.
+    fn refuse_body(&mut self, cause: Cause, fault: Fault, left: Option<u64>, now: Moment) {
+        if left.is_some_and(|left| left > SKIP_MOST) {
+            return self.close_with(cause, fault, now);
+        }
+        self.replies.push(Reply::Fault(fault));
+        let skip = State::Skip {
+            left,
+            room: SKIP_MOST,
+        };
+        self.go(
+            cause,
+            if left == Some(0) { State::Reply } else { skip },
+            now,
+        );
+    }
+
+    fn answer(&mut self, cause: Cause, reply: Reply, now: Moment) {
+        self.replies.push(reply);
+        self.go(cause, State::Reply, now);
+    }
+}
+
+impl Upload {
+    /// The upload with what END adds, or what END finds wrong with it when it has `have` bytes.
+    fn ended(&self, end: End, have: u64) -> Result<Upload, Fault> {
+        if [self.size, end.size]
+            .into_iter()
+            .flatten()
+            .any(|size| size != have)
+        {
+            return Err(Fault::Digest(
+                "the stored bytes are not as many as was said",
+            ));
+        }
+        match (self.digest, end.digest) {
+            (Some(put), Some(end)) if put != end => {
+                Err(Fault::Digest("END's digest is not the one that PUT gave"))
+            }
+            (put, end) => Ok(Upload {
+                digest: end.or(put),
+                ..self.clone()
+            }),
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! The client's side of one connection: the mirror of the [`Receiver`](super::Receiver).
+//!
+//! ```text
+//!        begin           OK, or a small file      last byte          digest, if at the end
+//!  Idle ──────> Asking ─────────────────> Body ────────────> Sealing ───────────> Idle
+//!                 │ ERR
+//!                 └──────────────────────────────────────────────────────────────> Idle
+//! ```
+//!
+//! Replies come in the order of the messages, so what they answer is a queue: a message that is
+//! sent adds to its end, a reply takes from its front. The next upload may be sent while earlier
+//! ones are still to be answered.
+//!
+//! The caller drains it in this order: [`Sender::poll_event`]; [`Sender::output`], and bytes of
+//! [`Sender::body`] when there is no output; [`Sender::wants_digest`]; then, when it
+//! [`has_room`](Sender::has_room), it begins another upload.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::announce::{Conflict, End, Put};
+use super::digest::Digest;
+use super::error::Code;
+use super::header::{self, Length};
+use super::kind::Kind;
+use super::limits::{REPLY_MOST, RUN_AHEAD_MOST, RUN_AHEAD_SIZE, TEXT_MOST};
+use super::moment::Moment;
+use super::reply::{Answer, Receipt, Refusal};
+
+/// Most messages that are sent ahead of their replies. An upload is up to three, and the server
+/// keeps only so many places for replies.
+const SENT_AHEAD_MOST: usize = RUN_AHEAD_MOST / 2;
+
+/// A file as it is announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// The caller's number for it; comes back with every event.
+    pub id: u64,
+    /// The name it is to have.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// How its digest travels.
+    pub digest: Check,
+    /// What to do when the name is taken; `None` leaves it to the server.
+    pub conflict: Option<Conflict>,
+}
+
+/// How a digest travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// It is known, and announced with the name.
+    Known(Digest),
+    /// It will be known once the bytes have been read, and follows behind them.
+    AtEnd,
+    /// There is none.
+    None,
+}
+
+/// What a server's bytes have come to mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An upload is stored.
+    Stored(u64, Receipt),
+    /// An upload is refused.
+    Refused(u64, Refusal),
+    /// A message was answered.
+    Said(u64, String),
+    /// The server ends the connection, and said why.
+    TurnedAway(Refusal),
+}
+
+/// How a server can break the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Broken {
+    /// It sent another message than a reply.
+    #[error("the server sent a message of type {0} where only replies (type 1) are due")]
+    NoReply(u8),
+    /// It sent a reply that is longer than any reply.
+    #[error("the server sent a reply of {0} bytes")]
+    LongReply(u64),
+    /// It sent a reply that is no text.
+    #[error("the server sent a reply that is not UTF-8")]
+    NotUtf8,
+    /// It answered what nobody asked.
+    #[error("the server sent a reply too many")]
+    OneTooMany,
+    /// It answered with something else than `OK` or `ERR`.
+    #[error("the server's reply is neither OK nor ERR")]
+    NotAnAnswer,
+    /// It completed an upload without a receipt, or with another size's or digest's.
+    #[error("the server's receipt is not that of the bytes that were sent")]
+    WrongReceipt,
+    /// It offered to go on from beyond the end.
+    #[error("the server offers to go on from beyond the file's end")]
+    WrongOffset,
+}
+
+/// One connection, as the client sees it.
+#[derive(Debug)]
+pub struct Sender {
+    state: State,
+    reading: Reading,
+    /// What the replies to come are about, the next one first.
+    expected: VecDeque<Expected>,
+    /// An upload that was refused, until the last of its replies has come.
+    refused: Option<u64>,
+    events: VecDeque<Event>,
+    out: Vec<u8>,
+    sent: usize,
+    /// When a byte last went either way.
+    moved: Moment,
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    /// The PUT of a large file waits for its answer.
+    Asking(Upload),
+    /// A file's bytes are to be sent.
+    Body {
+        upload: Upload,
+        offset: u64,
+    },
+    /// The bytes are sent, and the digest is to follow.
+    Sealing(Upload),
+    /// The server closes: nothing more is sent. An upload may have been cut off by it.
+    Ended(Option<u64>),
+}
+
+impl State {
+    /// The upload that is under way.
+    fn upload(&self) -> Option<u64> {
+        match self {
+            State::Idle => None,
+            State::Asking(upload) | State::Body { upload, .. } | State::Sealing(upload) => {
+                Some(upload.id)
+            }
+            State::Ended(cut) => *cut,
+        }
+    }
+}
+
+/// The reply that is being read.
+#[derive(Debug)]
+enum Reading {
+    Type,
+    Len(Length),
+    Text { left: usize, bytes: Vec<u8> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expected {
+    /// The answer to a PUT.
+    Begin(u64),
+    /// The answer to DATA that END follows.
+    Part(u64),
+    /// The receipt.
+    Receipt {
+        id: u64,
+        size: u64,
+        digest: Option<Digest>,
+    },
+    /// The answer to a message.
+    Text(u64),
+}
+
+impl Expected {
+    fn id(&self) -> u64 {
+        match self {
+            Expected::Begin(id) | Expected::Part(id) | Expected::Text(id) => *id,
+            Expected::Receipt { id, .. } => *id,
+        }
+    }
+}
+
+impl Sender {
+    /// A machine for a new connection that gives up when no byte moves for `timeout`.
+    pub fn new(timeout: Option<Duration>, now: Moment) -> Sender {
+        Sender {
+            state: State::Idle,
+            reading: Reading::Type,
+            expected: VecDeque::new(),
+            refused: None,
+            events: VecDeque::new(),
+            out: Vec::new(),
+            sent: 0,
+            moved: now,
+            timeout,
+        }
+    }
+
+    /// Whether another upload or text can be begun now.
+    pub fn has_room(&self) -> bool {
+        matches!(self.state, State::Idle) && self.expected.len() < SENT_AHEAD_MOST
+    }
+
+    /// Whether everything that was sent is answered, and nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle) && self.expected.is_empty()
+    }
+
+    /// Whether the server has said that it closes.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// The uploads and texts that were begun here and have had no event, oldest first. When the
+    /// connection is lost, these are what is lost with it.
+    pub fn unanswered(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.expected.iter().map(Expected::id).collect();
+        ids.extend(self.state.upload());
+        ids.dedup();
+        ids.retain(|id| self.refused != Some(*id));
+        ids
+    }
+
+    /// Begins an upload; [`Sender::has_room`] was true.
+    pub fn begin(&mut self, upload: Upload, now: Moment) {
+        debug_assert!(self.has_room(), "the caller has asked");
+        self.moved_if_idle(now);
+        let digest = match upload.digest {
+            Check::Known(digest) => Some(digest),
+            Check::AtEnd | Check::None => None,
+        };
+        let put = Put {
+            name: upload.name.clone(),
+            size: Some(upload.size),
+            digest,
+            explicit_end: upload.digest == Check::AtEnd,
+            conflict: upload.conflict,
+        };
+        self.message(Kind::Put, put.to_string().as_bytes());
+        self.expected.push_back(Expected::Begin(upload.id));
+        if upload.size <= RUN_AHEAD_SIZE {
+            self.begin_body(upload, 0);
+        } else {
+            self.state = State::Asking(upload);
+        }
+    }
+
+    /// Sends a text; [`Sender::has_room`] was true. It has at most [`TEXT_MOST`] bytes.
+    pub fn say(&mut self, id: u64, text: &str, now: Moment) {
+        debug_assert!(
+            self.has_room() && text.len() as u64 <= TEXT_MOST,
+            "the caller has asked"
+        );
+        self.moved_if_idle(now);
+        self.message(Kind::String, text.as_bytes());
+        self.expected.push_back(Expected::Text(id));
+    }
+
+    /// Bytes to be sent, before any of [`Sender::body`].
+    pub fn output(&self) -> &[u8] {
+        &self.out[self.sent..]
+    }
+
+    /// So many bytes of [`Sender::output`] were sent.
+    pub fn handle_sent(&mut self, bytes: usize, now: Moment) {
+        self.moved = now;
+        self.sent += bytes;
+        assert!(
+            self.sent <= self.out.len(),
+            "no more can be sent than there is"
+        );
+        if self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Which upload's bytes are to be sent, from which offset on and how many, once
+    /// [`Sender::output`] is empty.
+    pub fn body(&self) -> Option<(u64, u64, u64)> {
+        match &self.state {
+            State::Body { upload, offset } if self.output().is_empty() => {
+                Some((upload.id, *offset, upload.size - offset))
+            }
+            _ => None,
+        }
+    }
+
+    /// So many bytes of [`Sender::body`] were sent.
+    pub fn handle_body_sent(&mut self, bytes: u64, now: Moment) {
+        self.moved = now;
+        let State::Body { upload, offset } = &mut self.state else {
+            return;
+        };
+        *offset = offset
+            .checked_add(bytes)
+            .expect("offsets lie within the file");
+        assert!(*offset <= upload.size, "no more is sent than was announced");
+        if *offset == upload.size {
+            self.body_complete();
+        }
+    }
+
+    /// Which upload's digest is to follow its bytes.
+    pub fn wants_digest(&self) -> Option<u64> {
+        match &self.state {
+            State::Sealing(upload) => Some(upload.id),
+            _ => None,
+        }
+    }
+
+    /// The digest that [`Sender::wants_digest`] asked for.
+    pub fn handle_digest(&mut self, digest: Digest) {
+        let State::Sealing(upload) = mem::replace(&mut self.state, State::Idle) else {
+            return;
+        };
+        let end = End {
+            size: Some(upload.size),
+            digest: Some(digest),
+        };
+        self.message(Kind::End, end.to_string().as_bytes());
+        let Upload { id, size, .. } = upload;
+        self.expected.push_back(Expected::Receipt {
+            id,
+            size,
+            digest: Some(digest),
+        });
+    }
+
+    /// Takes bytes from the server.
+    pub fn handle_bytes(&mut self, mut bytes: &[u8], now: Moment) -> Result<(), Broken> {
+        self.moved = now;
+        while let Some(&first) = bytes.first() {
+            let took = match &mut self.reading {
+                Reading::Type => {
+                    if first != Kind::String.to_byte() {
+                        return Err(Broken::NoReply(first));
+                    }
+                    self.reading = Reading::Len(Length::of(Kind::String));
+                    1
+                }
+                Reading::Len(length) => {
+                    let took = length.feed(bytes);
+                    if let Some(value) = length.value() {
+                        let left = usize::try_from(value).ok().filter(|_| value <= REPLY_MOST);
+                        let left = left.ok_or(Broken::LongReply(value))?;
+                        self.reading = Reading::Text {
+                            left,
+                            bytes: Vec::new(),
+                        };
+                    }
+                    took
+                }
+                Reading::Text { left, bytes: text } => {
+                    let took = bytes.len().min(*left);
+                    text.extend_from_slice(&bytes[..took]);
+                    *left -= took;
+                    took
+                }
+            };
+            bytes = &bytes[took..];
+            if let Reading::Text {
+                left: 0,
+                bytes: text,
+            } = &mut self.reading
+            {
+                let text = mem::take(text);
+                self.reading = Reading::Type;
+                let text = str::from_utf8(&text).map_err(|_| Broken::NotUtf8)?;
+                self.reply(text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server's bytes meant, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When the server will have been silent, and taken nothing, for too long.
+    pub fn deadline(&self) -> Option<Moment> {
+        let due = !self.is_idle() || !self.output().is_empty();
+        self.timeout
+            .filter(|_| due)
+            .map(|timeout| self.moved + timeout)
+    }
+
+    fn message(&mut self, kind: Kind, body: &[u8]) {
+        header::write(kind, body.len() as u64, &mut self.out);
+        self.out.extend_from_slice(body);
+    }
+
+    /// An idle connection's silence is nobody's fault, so it doesn't count.
+    fn moved_if_idle(&mut self, now: Moment) {
+        if self.is_idle() {
+            self.moved = now;
+        }
+    }
+
+    fn begin_body(&mut self, upload: Upload, offset: u64) {
+        let left = upload.size - offset;
+        header::write(Kind::data_for(left), left, &mut self.out);
+        let id = upload.id;
+        let digest = match upload.digest {
+            Check::Known(digest) => Some(digest),
+            Check::AtEnd | Check::None => None,
+        };
+        self.expected.push_back(match upload.digest {
+            Check::AtEnd => Expected::Part(id),
+            Check::Known(_) | Check::None => Expected::Receipt {
+                id,
+                size: upload.size,
+                digest,
+            },
+        });
+        self.state = State::Body { upload, offset };
+        if left == 0 {
+            self.body_complete();
+        }
+    }
+
+    fn body_complete(&mut self) {
+        let State::Body { upload, .. } = mem::replace(&mut self.state, State::Idle) else {
+            return;
+        };
+        if upload.digest == Check::AtEnd {
+            self.state = State::Sealing(upload);
+        }
+    }
+
+    fn reply(&mut self, text: &str) -> Result<(), Broken> {
+        let answer = Answer::parse(text);
+        let Some(expected) = self.expected.pop_front() else {
+            return match answer {
+                Answer::Refused(refusal) => {
+                    self.state = State::Ended(self.state.upload());
+                    self.events.push_back(Event::TurnedAway(refusal));
+                    Ok(())
+                }
+                _ => Err(Broken::OneTooMany),
+            };
+        };
+        match (answer, expected) {
+            (Answer::Refused(refusal), expected) => self.refusal(expected.id(), refusal),
+            (Answer::Ok { offset, .. }, Expected::Begin(id)) => {
+                self.begun(id, offset.unwrap_or(0))?;
+            }
+            (Answer::Ok { .. }, Expected::Part(_)) => {}
+            (Answer::Ok { receipt, .. }, Expected::Receipt { id, size, digest }) => {
+                if self.refused == Some(id) {
+                    return Err(Broken::WrongReceipt);
+                }
+                let same = |receipt: &Receipt| {
+                    receipt.size == size && (digest.is_none() || receipt.digest == digest)
+                };
+                let receipt = receipt.filter(same).ok_or(Broken::WrongReceipt)?;
+                self.events.push_back(Event::Stored(id, receipt));
+            }
+            (_, Expected::Text(id)) => {
+                self.events.push_back(Event::Said(id, text.to_owned()));
+            }
+            (Answer::Text(_), _) => return Err(Broken::NotAnAnswer),
+        }
+        Ok(())
+    }
+
+    /// The server has taken a PUT.
+    fn begun(&mut self, id: u64, offset: u64) -> Result<(), Broken> {
+        match mem::replace(&mut self.state, State::Idle) {
+            State::Asking(upload) if upload.id == id => {
+                if offset > upload.size {
+                    return Err(Broken::WrongOffset);
+                }
+                self.begin_body(upload, offset);
+            }
+            // A small file's bytes follow its PUT at once, all of them.
+            state => self.state = state,
+        }
+        Ok(())
+    }
+
+    /// The server has refused a message; an upload is told once, by the first of its replies.
+    fn refusal(&mut self, id: u64, refusal: Refusal) {
+        let closes = refusal.closes();
+        if self.refused != Some(id) {
+            self.refused = Some(id);
+            self.events.push_back(Event::Refused(id, refusal));
+        }
+        let asked = matches!(&self.state, State::Asking(upload) if upload.id == id);
+        // The rest of a body that nobody wants is still due, unless it is so long that the server
+        // won't wait for it.
+        let hopeless = match &self.state {
+            State::Body { upload, offset } if upload.id == id => {
+                upload.size - offset > super::limits::SKIP_MOST
+            }
+            _ => false,
+        };
+        if closes || hopeless {
+            self.state = State::Ended(self.state.upload());
+        } else if asked {
+            self.state = State::Idle;
+        }
+    }
+}
+
+impl Refusal {
+    /// Whether the server closes the connection after this reply whatever was refused. After the
+    /// others it may close all the same.
+    pub fn closes(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                Code::BadType
+                    | Code::BadLength
+                    | Code::Incomplete
+                    | Code::Timeout
+                    | Code::Busy
+                    | Code::Shutdown
+                    | Code::Unknown
+            )
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

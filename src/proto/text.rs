@@ -1,0 +1,87 @@
+//! Which characters are plain text, and how everything else is shown.
+//!
+//! Text from a peer ends up in names, logs and terminals. A character that can move a cursor,
+//! reorder a line or hide itself must not reach any of them raw.
+
+use std::fmt;
+
+use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
+
+/// Whether a character is visible text or a space: no control, no format character (bidi and
+/// zero-width ones are), no line or paragraph separator, nothing private or unassigned.
+pub fn is_plain(c: char) -> bool {
+    !matches!(
+        c.general_category(),
+        Category::Control
+            | Category::Format
+            | Category::LineSeparator
+            | Category::ParagraphSeparator
+            | Category::PrivateUse
+            | Category::Surrogate
+            | Category::Unassigned
+    )
+}
+
+/// Shows any bytes as one line of plain text: what is no plain character stands as `\n`, `\u{…}`
+/// or `\xNN`, and a backslash as `\\`, so that two different inputs never look alike.
+pub fn escaped<B: AsRef<[u8]> + ?Sized>(bytes: &B) -> Escaped<'_> {
+    Escaped(bytes.as_ref())
+}
+
+/// What [`escaped`] returns; to be printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    '\n' => f.write_str("\\n")?,
+                    '\r' => f.write_str("\\r")?,
+                    '\t' => f.write_str("\\t")?,
+                    c if is_plain(c) => fmt::Write::write_char(f, c)?,
+                    c => write!(f, "{}", c.escape_unicode())?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn letters_of_any_language_stay_as_they_are() {
+        let text = "Rødgrød med fløde, 報告, отчёт, naïve e\u{301}";
+        assert_eq!(escaped(text).to_string(), text);
+    }
+
+    #[test]
+    fn what_could_move_a_cursor_or_forge_a_line_is_shown_not_obeyed() {
+        let shown = escaped("a\x1b[2J\u{202e}b\u{200b}\nstored x\u{2028}\u{7f}\\").to_string();
+        assert_eq!(
+            shown,
+            r"a\u{1b}[2J\u{202e}b\u{200b}\nstored x\u{2028}\u{7f}\\"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stand_as_hex() {
+        assert_eq!(escaped(b"a\xff\xc3z").to_string(), r"a\xff\xc3z");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_the_output_is_plain(bytes: Vec<u8>) {
+            prop_assert!(escaped(&bytes).to_string().chars().all(is_plain));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Every step that the [`Receiver`](super::receiver::Receiver) can take, as a table.
+//!
+//! The machine checks each step against it (in builds with debug assertions), a test drives the
+//! machine through every row, another compares it with the diagram in docs/ARCHITECTURE.md, and
+//! the trace that `-vv` prints is made of the same values.
+
+use std::fmt;
+
+/// The states, without their data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(
+    missing_docs,
+    reason = "the states are described where their data is, in receiver.rs"
+)]
+pub enum StateName {
+    ReadType,
+    ReadLen,
+    ReadText,
+    Open,
+    ReadBody,
+    Commit,
+    Reply,
+    Skip,
+    Drain,
+    Closed,
+}
+
+/// Why a state was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// A type byte came.
+    Type,
+    /// A length was complete.
+    Length,
+    /// A text was complete.
+    Text,
+    /// The store answered whether an upload may begin.
+    Answer,
+    /// A body was complete.
+    Body,
+    /// The upload may be stored while more is read.
+    Ahead,
+    /// The store has committed.
+    Stored,
+    /// There is room for another message's reply.
+    Room,
+    /// Every reply was sent.
+    Sent,
+    /// The store, or a limit, refused bytes in the middle of a body.
+    Refused,
+    /// The peer ended its stream.
+    End,
+    /// The peer took too long.
+    Deadline,
+    /// The program is stopping.
+    Stop,
+    /// The socket failed.
+    Lost,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Transition {
+    /// The state that was left.
+    pub from: StateName,
+    /// Why.
+    pub cause: Cause,
+    /// The state that was entered.
+    pub to: StateName,
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} --{:?}--> {:?}", self.from, self.cause, self.to)
+    }
+}
+
+/// The legal steps. Two more are legal everywhere, see [`is_legal`].
+pub const TABLE: &[(StateName, Cause, StateName)] = {
+    use Cause::{
+        Ahead, Answer, Body, Deadline, End, Length, Refused, Room, Sent, Stop, Stored, Text, Type,
+    };
+    use StateName::{
+        Closed, Commit, Drain, Open, ReadBody, ReadLen, ReadText, ReadType, Reply, Skip,
+    };
+    &[
+        // A message's header.
+        (ReadType, Type, ReadLen),
+        (ReadType, Type, Drain),
+        (ReadType, End, Drain),
+        (ReadType, Deadline, Drain),
+        (ReadType, Stop, Drain),
+        (ReadLen, Length, ReadText),
+        (ReadLen, Length, Open),
+        (ReadLen, Length, ReadBody),
+        (ReadLen, Length, Skip),
+        (ReadLen, Length, Reply),
+        (ReadLen, Length, Drain),
+        (ReadLen, End, Drain),
+        (ReadLen, Deadline, Drain),
+        (ReadLen, Stop, Drain),
+        // A text: STRING, PUT or END.
+        (ReadText, Text, Open),
+        (ReadText, Text, Commit),
+        (ReadText, Text, Reply),
+        (ReadText, End, Drain),
+        (ReadText, Deadline, Drain),
+        (ReadText, Stop, Drain),
+        // The store is asked whether an upload may begin, or may grow so large.
+        (Open, Answer, Reply),
+        (Open, Answer, ReadBody),
+        (Open, Answer, Skip),
+        (Open, Answer, Drain),
+        (Open, Stop, Drain),
+        // A file's bytes.
+        (ReadBody, Body, Commit),
+        (ReadBody, Body, Reply),
+        (ReadBody, End, Commit),
+        (ReadBody, End, Reply),
+        (ReadBody, End, Drain),
+        (ReadBody, Refused, Skip),
+        (ReadBody, Refused, Drain),
+        (ReadBody, Deadline, Drain),
+        (ReadBody, Stop, Drain),
+        // The store makes the file safe; a small one doesn't hold up the next message.
+        (Commit, Ahead, Reply),
+        (Commit, Stored, Reply),
+        (Commit, Stop, Drain),
+        // The peer reads its replies.
+        (Reply, Room, ReadType),
+        (Reply, Stop, Drain),
+        // A refused body is thrown away.
+        (Skip, Body, Reply),
+        (Skip, Body, Drain),
+        (Skip, End, Reply),
+        (Skip, End, Drain),
+        (Skip, Deadline, Drain),
+        (Skip, Stop, Drain),
+        // The connection ends.
+        (Drain, Sent, Closed),
+        (Drain, End, Closed),
+        (Drain, Deadline, Closed),
+    ]
+};
+
+/// Whether a step may be taken. From any state but the last, a socket that fails or a peer that
+/// doesn't read its replies in time leads to `Closed`.
+pub fn is_legal(step: Transition) -> bool {
+    let Transition { from, cause, to } = step;
+    let anywhere = matches!(cause, Cause::Lost | Cause::Deadline)
+        && from != StateName::Closed
+        && to == StateName::Closed;
+    anywhere || TABLE.contains(&(from, cause, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_row_stands_twice_and_nothing_leaves_closed() {
+        let rows: BTreeSet<_> = TABLE.iter().collect();
+        assert_eq!(rows.len(), TABLE.len());
+        assert!(TABLE.iter().all(|(from, _, _)| *from != StateName::Closed));
+        let lost = Transition {
+            from: StateName::Closed,
+            cause: Cause::Lost,
+            to: StateName::Closed,
+        };
+        assert!(!is_legal(lost));
+    }
+
+    /// The diagram has one arrow a pair of states, and names every cause on it.
+    #[test]
+    fn the_diagram_in_the_docs_shows_these_rows_and_no_others() {
+        let page = include_str!("../../docs/ARCHITECTURE.md");
+        let diagram = page
+            .split_once("stateDiagram-v2\n")
+            .and_then(|(_, rest)| rest.split_once("```"))
+            .expect("docs/ARCHITECTURE.md has a mermaid state diagram")
+            .0;
+        let mut drawn = BTreeSet::new();
+        for line in diagram
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.contains("-->"))
+        {
+            if line.contains("[*]") {
+                continue;
+            }
+            let (states, causes) = line.split_once(": ").expect("an arrow names its causes");
+            let (from, to) = states.split_once(" --> ").expect("an arrow has two ends");
+            for cause in causes.split(", ") {
+                assert!(
+                    drawn.insert(format!("{from} {cause} {to}")),
+                    "{line} stands twice"
+                );
+            }
+        }
+        let rows: BTreeSet<_> = TABLE
+            .iter()
+            .map(|(from, cause, to)| format!("{from:?} {cause:?} {to:?}"))
+            .collect();
+        assert_eq!(drawn, rows);
+    }
+}

@@ -1,0 +1,168 @@
+use super::*;
+use std::io::{Read, Write};
+
+use mio::net::UnixStream;
+
+/// Records its visits, and does with each what the test says.
+#[derive(Default)]
+struct Log {
+    visits: Vec<Token>,
+    closed: Vec<Token>,
+    woken: usize,
+}
+
+struct Entry {
+    stream: UnixStream,
+    budget: usize,
+    got: usize,
+    deadline: Option<Moment>,
+    close: bool,
+}
+
+fn entry(stream: UnixStream) -> Entry {
+    Entry {
+        stream,
+        budget: usize::MAX,
+        got: 0,
+        deadline: None,
+        close: false,
+    }
+}
+
+impl Handler<Entry> for Log {
+    fn visit(
+        &mut self,
+        _: &mut Reactor<Entry>,
+        token: Token,
+        entry: &mut Entry,
+        ready: &mut Readiness,
+    ) -> Visit {
+        self.visits.push(token);
+        if entry.close {
+            return Visit::Close;
+        }
+        let mut buffer = [0; 8];
+        for _ in 0..entry.budget {
+            match entry.stream.read(&mut buffer) {
+                Ok(0) => return Visit::Close,
+                Ok(got) => entry.got += got,
+                Err(_) => {
+                    ready.readable = false;
+                    return Visit::Wait(entry.deadline);
+                }
+            }
+        }
+        Visit::Again(entry.deadline)
+    }
+
+    fn woken(&mut self, _: &mut Reactor<Entry>) {
+        self.woken += 1;
+    }
+
+    fn closed(&mut self, _: &mut Reactor<Entry>, token: Token, _: Entry) {
+        self.closed.push(token);
+    }
+}
+
+fn turn(reactor: &mut Reactor<Entry>, log: &mut Log) {
+    reactor.turn(log, Some(Duration::ZERO)).expect("a turn");
+}
+
+#[test]
+fn who_spends_its_budget_is_visited_again_without_another_event_and_others_come_between() {
+    let mut reactor = Reactor::new().expect("a reactor");
+    let mut log = Log::default();
+    let (mut greedy_peer, greedy) = UnixStream::pair().expect("a pair");
+    let (mut modest_peer, modest) = UnixStream::pair().expect("a pair");
+    greedy_peer.write_all(&[1; 80]).expect("room");
+    let greedy = reactor
+        .insert(greedy, |s| Entry {
+            budget: 2,
+            ..entry(s)
+        })
+        .expect("inserted");
+    let modest = reactor.insert(modest, entry).expect("inserted");
+    turn(&mut reactor, &mut log);
+    log.visits.clear();
+    modest_peer.write_all(&[1]).expect("room");
+    turn(&mut reactor, &mut log);
+    assert_eq!(
+        log.visits,
+        [greedy, modest],
+        "the other one doesn't wait for all 80 bytes"
+    );
+    for _ in 0..10 {
+        turn(&mut reactor, &mut log);
+    }
+    assert_eq!(
+        reactor.get_mut(greedy).expect("still there").got,
+        80,
+        "nothing was left unread"
+    );
+}
+
+#[test]
+fn a_stale_token_never_reaches_the_entry_that_has_its_slot_now() {
+    let mut reactor = Reactor::new().expect("a reactor");
+    let mut log = Log::default();
+    let (_old_peer, old) = UnixStream::pair().expect("a pair");
+    let old = reactor
+        .insert(old, |s| Entry {
+            close: true,
+            ..entry(s)
+        })
+        .expect("inserted");
+    turn(&mut reactor, &mut log);
+    assert_eq!(log.closed, [old]);
+    let (_new_peer, new) = UnixStream::pair().expect("a pair");
+    let new = reactor.insert(new, entry).expect("inserted");
+    turn(&mut reactor, &mut log);
+    assert_eq!(new.key(), old.key(), "the slot is used again");
+    log.visits.clear();
+    assert!(reactor.get_mut(old).is_none());
+    reactor.queue(old);
+    turn(&mut reactor, &mut log);
+    assert_eq!(log.visits, []);
+}
+
+#[test]
+fn a_deadline_that_was_put_off_isnt_visited_at_its_first_moment() {
+    let mut reactor = Reactor::new().expect("a reactor");
+    let mut log = Log::default();
+    let (_peer, stream) = UnixStream::pair().expect("a pair");
+    let token = reactor.insert(stream, entry).expect("inserted");
+    let soon = reactor.now() + Duration::from_millis(5);
+    reactor.get_mut(token).expect("there").deadline = Some(soon);
+    turn(&mut reactor, &mut log);
+    reactor.get_mut(token).expect("there").deadline = Some(soon + Duration::from_secs(3600));
+    reactor.queue(token);
+    turn(&mut reactor, &mut log);
+    log.visits.clear();
+    while reactor.now() < soon + Duration::from_millis(20) {
+        reactor
+            .turn(&mut log, Some(Duration::from_millis(1)))
+            .expect("a turn");
+    }
+    assert_eq!(log.visits, []);
+    reactor.get_mut(token).expect("there").deadline = Some(reactor.now());
+    reactor.queue(token);
+    turn(&mut reactor, &mut log);
+    log.visits.clear();
+    // The poll itself wakes for it: no other event comes.
+    while log.visits.is_empty() {
+        reactor.turn(&mut log, None).expect("a turn");
+    }
+    assert_eq!(log.visits, [token]);
+}
+
+#[test]
+fn a_wake_from_another_thread_ends_the_wait() {
+    let mut reactor = Reactor::<Entry>::new().expect("a reactor");
+    let mut log = Log::default();
+    let waker = reactor.waker();
+    let thread = std::thread::spawn(move || waker.wake());
+    while log.woken == 0 {
+        reactor.turn(&mut log, None).expect("a turn");
+    }
+    thread.join().expect("the thread ends");
+}

@@ -1,0 +1,36 @@
+//! What a server can be told.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::net::Address;
+use crate::proto::Rules;
+
+/// A server's configuration. The default is that of the command line, without signals.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub bind: Vec<Address>,
+    /// What it takes.
+    pub rules: Rules,
+    /// Most connections at once; a further one is told `busy`. With `None` the limit follows from
+    /// the descriptors that the process may have, and further ones wait in the listening queue.
+    pub max_connections: Option<usize>,
+    /// How long a stop waits for what is under way; `None` is until it is done.
+    pub shutdown_timeout: Option<Duration>,
+    /// Whether SIGINT and SIGTERM stop it. A second one ends it at once.
+    pub signals: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::net::DEFAULT_PORT));
+        Config {
+            bind: vec![Address::Tcp(loopback)],
+            rules: Rules::default(),
+            max_connections: None,
+            shutdown_timeout: Some(Duration::from_secs(10)),
+            signals: false,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The server as a library: it listens, takes files from very many clients at once, and says what
+//! it stored.
+//!
+//! ```
+//! use piecemeal::client::{self, Item};
+//! use piecemeal::server::{Config, Server};
+//! use piecemeal::store::MemoryStore;
+//!
+//! let store = MemoryStore::new();
+//! let files = store.files();
+//! let config = Config { bind: vec!["127.0.0.1:0".parse()?], ..Config::default() };
+//! let server = Server::bind(config, store)?.start()?;
+//!
+//! let options = client::Options::to(server.addresses()[0].to_string().parse()?);
+//! let path = std::env::temp_dir().join(format!("piecemeal-example-{}", std::process::id()));
+//! std::fs::write(&path, "whole")?;
+//! let item = Item { path: path.clone(), name: "example.txt".into() };
+//! let report = client::send(&options, vec![item], &mut client::Quiet)?;
+//! std::fs::remove_file(&path)?;
+//!
+//! assert_eq!(report.stored, 1);
+//! assert_eq!(files.get("example.txt").as_deref(), Some(&b"whole"[..]));
+//! let summary = server.stop()?;
+//! assert_eq!(summary.counts.stored, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! To keep files in a folder, give it a [`FolderStore`](crate::store::FolderStore). To hear of
+//! each file, see [`Server::on_event`].
+
+mod config;
+mod descriptors;
+mod hub;
+mod stopping;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::net::{Address, Listener, Tuning};
+use crate::observe::{Counters, Snapshot};
+use crate::proto::Receipt;
+use crate::reactor::Reactor;
+use crate::store::Store;
+pub use config::Config;
+pub use descriptors::{Connections, raise_descriptor_limit};
+use hub::{Entry, Hub};
+pub use stopping::{Ended, Stopper};
+
+/// A server that listens, and takes connections once it is run.
+pub struct Server<S: Store> {
+    reactor: Reactor<Entry<S>>,
+    hub: Hub<S>,
+    addresses: Vec<Address>,
+}
+
+/// A server that runs on a thread of its own.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<Address>,
+    counters: Arc<Counters>,
+    stopper: Stopper,
+    thread: JoinHandle<io::Result<Summary>>,
+}
+
+/// Something that happened, told on the loop's thread: whoever hears it must not block.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A file was stored, as its client is about to be told.
+    Stored {
+        /// Who sent it.
+        peer: &'a Address,
+        /// What its client is told.
+        receipt: &'a Receipt,
+    },
+    /// A text came, where strings are messages.
+    Message {
+        /// Who sent it.
+        peer: &'a Address,
+        /// The text as it came; escape it before it is shown.
+        text: &'a str,
+    },
+    /// An upload failed, and not by its client's fault.
+    Failed {
+        /// Who sent it.
+        peer: &'a Address,
+        /// Why, for a person.
+        why: &'a str,
+    },
+}
+
+/// How a server's run went.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// Why it ended.
+    pub ended: Ended,
+    /// Connections that were cut off in the middle of something when it ended.
+    pub cut_off: usize,
+    /// What was counted.
+    pub counts: Snapshot,
+}
+
+impl<S: Store> Server<S> {
+    /// Listens at every address of the configuration.
+    ///
+    /// # Errors
+    /// Where one can't be listened at; the error says which, why, and who has it. Where
+    /// [`Config::signals`] is set, when the handlers can't be installed.
+    pub fn bind(config: Config, mut store: S) -> io::Result<Server<S>> {
+        let mut reactor = Reactor::new()?;
+        let tuning = Tuning {
+            unacknowledged: config.rules.deadlines.stall,
+        };
+        let mut listeners = Vec::new();
+        for address in &config.bind {
+            listeners.push(Listener::bind(address, tuning)?);
+        }
+        let addresses = listeners
+            .iter()
+            .map(|listener| listener.address().clone())
+            .collect();
+        let waker = reactor.waker();
+        let stopper = Stopper::new(waker.clone());
+        store.set_wake(Box::new(move || waker.wake()));
+        let hub = Hub::new(&mut reactor, &config, listeners, store, stopper)?;
+        Ok(Server {
+            reactor,
+            hub,
+            addresses,
+        })
+    }
+
+    /// Where it listens, with real ports, in the configuration's order.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// How many connections it takes, and what that follows from.
+    pub fn connections(&self) -> Connections {
+        self.hub.connections()
+    }
+
+    /// Its counters; they go on counting while it runs.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.hub.counters()
+    }
+
+    /// Stops it from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.hub.stopper()
+    }
+
+    /// Has `hear` called for each event.
+    pub fn on_event(&mut self, hear: impl FnMut(Event<'_>) + Send + 'static) {
+        self.hub.on_event(Box::new(hear));
+    }
+
+    /// Serves until it is stopped.
+    ///
+    /// # Errors
+    /// Where the system's poll fails. What one connection does never ends the server.
+    pub fn run(self) -> io::Result<Summary> {
+        let Server {
+            mut reactor, hub, ..
+        } = self;
+        hub.run(&mut reactor)
+    }
+}
+
+impl<S: Store + Send + 'static> Server<S>
+where
+    S::Upload: Send,
+{
+    /// Serves on a thread of its own.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn start(self) -> io::Result<Running> {
+        Ok(Running {
+            addresses: self.addresses.clone(),
+            counters: self.counters(),
+            stopper: self.stopper(),
+            thread: thread::Builder::new()
+                .name("server".into())
+                .spawn(move || self.run())?,
+        })
+    }
+}
+
+impl<S: Store> std::fmt::Debug for Server<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Lets it finish what is under way, and waits until it has ended.
+    ///
+    /// # Errors
+    /// Where its run has failed.
+    pub fn stop(self) -> io::Result<Summary> {
+        self.stopper.stop();
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the server has panicked")))
+    }
+}

@@ -1,0 +1,183 @@
+//! One connection at work: a machine, a socket, and at most one open upload.
+//!
+//! A visit moves what can be moved, within a budget: replies out, bytes in, a file's bytes into
+//! the store. The session knows no protocol (the machine does) and no policy (the server does).
+//! It keeps no buffer of its own while nothing is under way.
+
+mod pump;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use crate::net::{Address, Stream};
+use crate::observe::Counters;
+use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
+use crate::reactor::{Readiness, Token, Visit};
+use crate::store::{Key, Store};
+
+/// Bytes that one visit moves before it is another's turn. One that has a gigabyte waiting holds
+/// up the others by no longer than this takes, some tens of microseconds.
+pub const BUDGET: usize = 256 << 10;
+
+/// Bytes of one read while a header is expected. What follows a header in the same read is used
+/// at once, and only kept where the machine has to wait; so this bounds what a connection keeps.
+const HEADER_READ: usize = 16 << 10;
+
+/// One connection at work.
+#[derive(Debug)]
+pub struct Session<M, S: Store> {
+    stream: Stream,
+    peer: Address,
+    machine: M,
+    upload: Option<S::Upload>,
+    /// The upload that the machine wants begun, while no descriptor is left for it.
+    order: Option<Box<Order>>,
+    /// The same, while the store looks at a file that has its name.
+    looking: Option<Box<Order>>,
+    /// Bytes that were read, but that the machine doesn't want yet.
+    kept: VecDeque<u8>,
+    /// Commits that were asked for and have not ended.
+    committing: usize,
+    /// Descriptors that were taken from the common ones for files beyond the first.
+    extra: usize,
+    /// Messages that were counted.
+    counted: u64,
+    /// The ordinal of the last message that was counted as split.
+    split: u64,
+}
+
+/// What a session works with during a visit.
+#[derive(Debug)]
+pub struct Surroundings<'a, S: Store> {
+    /// Where uploads land.
+    pub store: &'a mut S,
+    /// Memory to read into, shared by all sessions; at least [`BUDGET`] bytes.
+    pub scratch: &'a mut [u8],
+    /// What is counted.
+    pub counters: &'a Counters,
+    /// Descriptors that nobody has a claim to. A session has one to its socket and one file, and
+    /// takes from these for further files while earlier ones are being committed.
+    pub spare: &'a mut usize,
+    /// What there is to tell people; the caller takes it after the visit.
+    pub notes: &'a mut Vec<Note>,
+    /// The session's own token.
+    pub token: Token,
+    /// The time.
+    pub now: Moment,
+}
+
+/// Something that people may want to hear of.
+#[derive(Debug)]
+pub enum Note {
+    /// A peer sent a text to be shown.
+    Message(Box<str>),
+    /// A file was stored.
+    Stored(Receipt),
+    /// An upload failed, for a reason that is this side's.
+    Failed(String),
+}
+
+impl<M: Machine, S: Store> Session<M, S> {
+    /// A session for a stream that was just connected.
+    pub fn new(stream: Stream, peer: Address, machine: M) -> Session<M, S> {
+        Session {
+            stream,
+            peer,
+            machine,
+            upload: None,
+            order: None,
+            looking: None,
+            kept: VecDeque::new(),
+            committing: 0,
+            extra: 0,
+            counted: 0,
+            split: 0,
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Whether something is under way that a close would cut off.
+    pub fn is_busy(&self) -> bool {
+        self.committing > 0 || self.machine.progress().under_way
+    }
+
+    /// Moves what can be moved.
+    pub fn visit(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) -> Visit {
+        self.machine.handle_deadline(around.now);
+        let visit = self.pump(ready, around);
+        self.give_back(around);
+        while let Some(step) = self.machine.poll_transition() {
+            log::trace!("{}: {step}", self.peer);
+        }
+        visit
+    }
+
+    /// The store's answer to an order: what it found under the name, if anything.
+    pub fn looked(
+        &mut self,
+        found: Result<Option<Receipt>, crate::store::Error>,
+        around: &mut Surroundings<'_, S>,
+    ) {
+        self.answer_look(found, around);
+    }
+
+    /// The store has ended a commit.
+    pub fn stored(
+        &mut self,
+        ticket: Ticket,
+        stored: Result<Receipt, crate::store::Error>,
+        around: &mut Surroundings<'_, S>,
+    ) {
+        self.committing -= 1;
+        self.give_back(around);
+        let stored = match stored {
+            Ok(receipt) => {
+                around.counters.stored.add(1);
+                around.counters.stored_bytes.add(receipt.size);
+                around.notes.push(Note::Stored(receipt.clone()));
+                Ok(receipt)
+            }
+            Err(error) => Err(self.failed(&error, around)),
+        };
+        self.machine.handle_stored(ticket, stored, around.now);
+    }
+
+    /// The program is stopping.
+    pub fn stop(&mut self, stop: Stop, now: Moment) {
+        self.machine.handle_stop(stop, now);
+    }
+
+    /// Counts an upload that failed, tells people if it is this side's fault, and gives what the
+    /// peer is told.
+    fn failed(&self, error: &crate::store::Error, around: &mut Surroundings<'_, S>) -> Fault {
+        around.counters.failed.add(1);
+        if error.is_ours() {
+            around.notes.push(Note::Failed(error.to_string()));
+        }
+        error.into()
+    }
+
+    /// Files that are open on behalf of this session.
+    fn files(&self) -> usize {
+        self.committing + usize::from(self.upload.is_some())
+    }
+
+    /// Gives back what was taken for files that are closed by now.
+    fn give_back(&mut self, around: &mut Surroundings<'_, S>) {
+        let needed = self.files().saturating_sub(1);
+        *around.spare += self.extra.saturating_sub(needed);
+        self.extra = self.extra.min(needed);
+    }
+
+    fn key(&self, token: Token, ticket: Ticket) -> Key {
+        Key {
+            connection: token.to_raw(),
+            ticket,
+        }
+    }
+}

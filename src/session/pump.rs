@@ -1,0 +1,309 @@
+//! The work of one visit.
+
+use std::io::{self, Read, Write};
+use std::mem;
+
+use super::{BUDGET, HEADER_READ, Note, Session, Surroundings};
+use crate::proto::{Action, Begun, Machine, Order, Receipt, Want};
+use crate::reactor::{Readiness, Visit};
+use crate::store::{Error, Opening, Store};
+
+/// Whether a visit can go on.
+enum Flow {
+    Go,
+    /// The socket has no more to give or to take.
+    Blocked,
+}
+
+impl<M: Machine, S: Store> Session<M, S> {
+    /// Moves bytes until the socket blocks, the machine waits, or the budget is spent.
+    pub(super) fn pump(
+        &mut self,
+        ready: &mut Readiness,
+        around: &mut Surroundings<'_, S>,
+    ) -> Visit {
+        let mut budget = BUDGET;
+        loop {
+            self.act(around);
+            if ready.writable {
+                self.send(ready, around);
+                self.act(around);
+            }
+            let want = self.machine.want();
+            match want {
+                Want::Close => return Visit::Close,
+                Want::Wait => return Visit::Wait(self.machine.deadline()),
+                _ if budget == 0 => return Visit::Again(self.machine.deadline()),
+                _ => {}
+            }
+            let flow = if self.kept.is_empty() {
+                if !ready.readable {
+                    return Visit::Wait(self.machine.deadline());
+                }
+                self.receive(want, ready, &mut budget, around)
+            } else {
+                self.feed_kept(&mut budget, around);
+                Flow::Go
+            };
+            if let Flow::Blocked = flow {
+                // What the last bytes have led to is still to be done.
+                self.act(around);
+                if ready.writable {
+                    self.send(ready, around);
+                    self.act(around);
+                }
+                if self.machine.want() == Want::Close {
+                    return Visit::Close;
+                }
+                return Visit::Wait(self.machine.deadline());
+            }
+        }
+    }
+
+    /// Reads once, as the machine wants it, and hands over what came.
+    fn receive(
+        &mut self,
+        want: Want,
+        ready: &mut Readiness,
+        budget: &mut usize,
+        around: &mut Surroundings<'_, S>,
+    ) -> Flow {
+        let most = match want {
+            Want::Bytes => HEADER_READ,
+            // A little more than the body: the next header often comes with it.
+            Want::Body(left) | Want::Discard(left) => usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .saturating_add(HEADER_READ),
+            Want::Wait | Want::Close => return Flow::Blocked,
+        };
+        let most = most.min(*budget).min(around.scratch.len());
+        around.counters.reads.add(1);
+        match self.stream.read(&mut around.scratch[..most]) {
+            Ok(0) => {
+                // The bit stays: the end can be read again when the machine next wants bytes.
+                self.machine.handle_end(around.now);
+                Flow::Go
+            }
+            Ok(got) => {
+                *budget -= got;
+                // A stream that gives less than was asked for is empty: see Readiness.
+                if got < most && !ready.read_closed {
+                    ready.readable = false;
+                }
+                let scratch = mem::take(&mut around.scratch);
+                self.feed(&scratch[..got], around);
+                around.scratch = scratch;
+                Flow::Go
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Flow::Go,
+                io::ErrorKind::WouldBlock => {
+                    ready.readable = false;
+                    Flow::Blocked
+                }
+                _ => self.lost(&error, around),
+            },
+        }
+    }
+
+    /// Hands bytes to the machine and to the store, and keeps what neither wants yet.
+    fn feed(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) {
+        let took = self.feed_some(bytes, around);
+        self.kept.extend(&bytes[took..]);
+        self.count_messages(around);
+    }
+
+    /// The same for bytes that were kept.
+    fn feed_kept(&mut self, budget: &mut usize, around: &mut Surroundings<'_, S>) {
+        let mut kept = mem::take(&mut self.kept);
+        let took = self.feed_some(kept.make_contiguous(), around);
+        *budget = budget.saturating_sub(took);
+        kept.drain(..took);
+        if !kept.is_empty() {
+            self.kept = kept;
+        }
+        self.count_messages(around);
+    }
+
+    /// Returns how many bytes were wanted; fewer than all where the machine waits or has ended.
+    fn feed_some(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let fits = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+            at += match self.machine.want() {
+                Want::Bytes => self.machine.handle_bytes(rest, around.now),
+                Want::Body(left) => {
+                    let count = fits(left);
+                    self.write(&rest[..count], around);
+                    count
+                }
+                Want::Discard(left) => {
+                    let count = fits(left);
+                    self.machine.handle_moved(count as u64, around.now);
+                    count
+                }
+                Want::Wait | Want::Close => break,
+            };
+            self.act(around);
+        }
+        at
+    }
+
+    fn write(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) {
+        around.counters.body_bytes.add(bytes.len() as u64);
+        let upload = self
+            .upload
+            .as_mut()
+            .expect("the machine asks for a body only after a begin");
+        let written = around.store.write(upload, bytes);
+        // The bytes have left the socket, whether the store could take them or not.
+        if let Err(error) = written {
+            let fault = self.failed(&error, around);
+            self.upload = None;
+            self.machine.handle_write_failed(fault, around.now);
+        }
+        self.machine.handle_moved(bytes.len() as u64, around.now);
+    }
+
+    /// Sends what there is.
+    fn send(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) {
+        while !self.machine.output().is_empty() {
+            match self.stream.write(self.machine.output()) {
+                Ok(sent) => self.machine.handle_sent(sent, around.now),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        ready.writable = false;
+                        return;
+                    }
+                    _ => {
+                        self.lost(&error, around);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Does what the machine asks for.
+    fn act(&mut self, around: &mut Surroundings<'_, S>) {
+        loop {
+            self.begin_if_possible(around);
+            let Some(action) = self.machine.poll_action() else {
+                return;
+            };
+            match action {
+                Action::Begin(order) => {
+                    self.upload = None;
+                    self.order = Some(order);
+                }
+                Action::Reserve(total) => {
+                    let upload = self.upload.as_mut().expect("what grows was begun");
+                    let reserved = around.store.reserve(upload, total);
+                    let reserved = reserved.map(|()| Begun::Open);
+                    let reserved = reserved.map_err(|error| self.failed(&error, around));
+                    self.machine.handle_begun(reserved, around.now);
+                }
+                Action::Commit(ticket, seal) => {
+                    let upload = self.upload.take().expect("what is committed was begun");
+                    self.committing += 1;
+                    around
+                        .store
+                        .commit(upload, seal, self.key(around.token, ticket));
+                }
+                Action::Abort => {
+                    if self.upload.take().is_some() {
+                        around.counters.failed.add(1);
+                    }
+                    self.order = None;
+                    self.looking = None;
+                }
+                Action::Show(text) => around.notes.push(Note::Message(text)),
+                Action::FinishSending => {
+                    // Fails only where the peer is gone, and then the next read says so.
+                    let _ = self.stream.finish_sending();
+                }
+            }
+        }
+    }
+
+    /// Begins the upload that was ordered, once there is a descriptor for it.
+    fn begin_if_possible(&mut self, around: &mut Surroundings<'_, S>) {
+        self.give_back(around);
+        let Some(order) = self.order.take() else {
+            return;
+        };
+        if self.files() > self.extra {
+            if *around.spare == 0 {
+                self.order = Some(order);
+                return;
+            }
+            *around.spare -= 1;
+            self.extra += 1;
+        }
+        self.begin(order, around);
+    }
+
+    fn begin(&mut self, order: Box<Order>, around: &mut Surroundings<'_, S>) {
+        let key = self.key(around.token, 0);
+        let begun = match around.store.begin(&order, key) {
+            Ok(Opening::Open(upload)) => {
+                self.upload = Some(upload);
+                Ok(Begun::Open)
+            }
+            Ok(Opening::Looking) => {
+                self.looking = Some(order);
+                return;
+            }
+            Err(error) => Err(self.failed(&error, around)),
+        };
+        self.machine.handle_begun(begun, around.now);
+    }
+
+    /// The store has looked at the file that has an order's name.
+    pub(super) fn answer_look(
+        &mut self,
+        found: Result<Option<Receipt>, Error>,
+        around: &mut Surroundings<'_, S>,
+    ) {
+        let Some(mut order) = self.looking.take() else {
+            return;
+        };
+        match found {
+            Ok(Some(receipt)) => {
+                self.machine
+                    .handle_begun(Ok(Begun::Present(receipt)), around.now);
+            }
+            Ok(None) => {
+                order.look_first = false;
+                order.digest = None;
+                self.begin(order, around);
+            }
+            Err(error) => {
+                let fault = self.failed(&error, around);
+                self.machine.handle_begun(Err(fault), around.now);
+            }
+        }
+    }
+
+    /// Counts the messages that were begun. One that is incomplete when all that was read has
+    /// been used arrives in more than one piece.
+    fn count_messages(&mut self, around: &Surroundings<'_, S>) {
+        let progress = self.machine.progress();
+        around.counters.messages.add(progress.begun - self.counted);
+        self.counted = progress.begun;
+        if progress.within_message && progress.begun != self.split {
+            self.split = progress.begun;
+            around.counters.split_messages.add(1);
+        }
+    }
+
+    fn lost(&mut self, error: &io::Error, around: &mut Surroundings<'_, S>) -> Flow {
+        log::debug!("{}: connection lost: {error}", self.peer);
+        around.counters.lost.add(1);
+        self.machine.handle_lost();
+        self.kept.clear();
+        Flow::Blocked
+    }
+}

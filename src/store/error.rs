@@ -1,0 +1,65 @@
+//! What can go wrong with an upload, in the store's own terms.
+
+use std::io;
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+use crate::proto::Fault;
+
+/// Why an upload was not begun, written or committed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A file of that name is there.
+    #[error("a file of that name is there already")]
+    Exists,
+    /// Disk, inodes or quota are full, or the file is larger than the file system takes.
+    #[error("no space: {0}")]
+    Full(io::Error),
+    /// The stored bytes have another digest than was announced.
+    #[error("the stored bytes have another digest than was announced")]
+    Digest,
+    /// A system call failed.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// The disk failed to sync earlier. What the kernel forgot then can't be known, so nothing is
+    /// promised until a new start.
+    #[error("the disk failed to sync earlier; nothing is stored until the server is restarted")]
+    Failed,
+    /// The file has its name, but syncing its folder failed.
+    #[error("the file has its name, but syncing its folder failed: {0}")]
+    Unknown(io::Error),
+}
+
+impl Error {
+    /// Sorts a failed call's error: a full disk is the sender's business, the rest is ours.
+    pub(super) fn from_call(doing: &'static str, error: impl Into<io::Error>) -> Error {
+        let error = error.into();
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Error::Full(error),
+            _ => Error::Io { doing, error },
+        }
+    }
+
+    /// Whether an operator should hear of it, and not just the peer.
+    pub fn is_ours(&self) -> bool {
+        !matches!(self, Error::Exists | Error::Digest)
+    }
+}
+
+impl From<&Error> for Fault {
+    fn from(error: &Error) -> Fault {
+        match error {
+            Error::Exists => Fault::Exists,
+            Error::Full(_) => Fault::NoSpace,
+            Error::Digest => Fault::Digest("the stored bytes have another digest"),
+            Error::Io { .. } | Error::Failed => Fault::Io,
+            Error::Unknown(_) => Fault::Unknown,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A store that is one folder of a file system.
+//!
+//! ```text
+//!   loop's thread                    committer                       bulk worker
+//!   ─────────────                    ─────────                       ───────────
+//!   begin   open a nameless file
+//!   write   into the page cache  ── large: every 8 MiB ──────────>  start writeback, digest
+//!   commit ──── small ──────────>   a batch of all that wait:
+//!          ──── large ─────────────────────────────────────────── >  digest, fsync ──┐
+//!                                   digest, fsync each             <─────────────────┘
+//!                                   link each to its name
+//!                                   fsync the folder once
+//!   poll_done <─────────────────    report all
+//! ```
+//!
+//! So one fsync of the folder serves a whole batch, and small files never wait for the disk to
+//! swallow somebody's gigabytes.
+
+mod bulk;
+mod committer;
+mod root;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod writeback;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Store, Wake};
+use crate::proto::{Conflict, Order, Seal};
+use bulk::Task;
+use committer::{Job, Reports};
+use root::Root;
+pub use upload::FolderUpload;
+
+/// What a stored file survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut in the microsecond after its OK.
+    #[default]
+    Full,
+    /// The death of the server, but not that of the machine.
+    None,
+}
+
+/// Stores into a folder.
+#[derive(Debug)]
+pub struct FolderStore {
+    root: Arc<Root>,
+    done: Receiver<Done>,
+    reports: Reports,
+    /// `None` only while it is dropped.
+    queues: Option<Queues>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Queues {
+    jobs: Sender<Job>,
+    tasks: Sender<Task>,
+}
+
+impl FolderStore {
+    /// Opens a folder, and makes it if it is missing. Removes what a killed server left
+    /// unfinished; what another running one has unfinished stays.
+    ///
+    /// # Errors
+    /// Where the folder can't be made, opened or written to; the error names it.
+    pub fn open(path: &Path, durability: Durability) -> io::Result<FolderStore> {
+        let root = Arc::new(Root::open(path, durability)?);
+        let (jobs, job_queue) = channel();
+        let (tasks, task_queue) = channel();
+        let (report, done) = channel();
+        let reports = Reports::new(report);
+        let committer = committer::start(Arc::clone(&root), job_queue, reports.clone())?;
+        let bulk = bulk::start(Arc::clone(&root), task_queue, jobs.clone(), reports.clone())?;
+        let queues = Some(Queues { jobs, tasks });
+        // The order in which they are waited for at the end: the bulk worker feeds the committer.
+        Ok(FolderStore {
+            root,
+            done,
+            reports,
+            queues,
+            threads: vec![bulk, committer],
+        })
+    }
+
+    /// How its files are kept until they have a name, for a start-up line.
+    pub fn description(&self) -> &'static str {
+        self.root.description()
+    }
+
+    fn queues(&self) -> &Queues {
+        self.queues
+            .as_ref()
+            .expect("the queues are there until the store is dropped")
+    }
+}
+
+impl Store for FolderStore {
+    type Upload = FolderUpload;
+
+    fn set_wake(&mut self, wake: Wake) {
+        self.reports.set_wake(wake);
+    }
+
+    fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<FolderUpload>, Error> {
+        if self.root.has_failed() {
+            return Err(Error::Failed);
+        }
+        if let Some(name) = &order.name {
+            // Overwriting and renaming don't mind what is there.
+            let matters = order.look_first || order.conflict == Conflict::Error;
+            if let Some(size) = if matters {
+                self.root.size_of(name.as_str())?
+            } else {
+                None
+            } {
+                let same_size = order.size.is_none_or(|announced| announced == size);
+                if let Some(digest) = order.digest.filter(|_| order.look_first && same_size) {
+                    let task = Task::Look {
+                        name: name.clone(),
+                        digest,
+                        key,
+                    };
+                    // The worker lives as long as the store.
+                    let _ = self.queues().tasks.send(task);
+                    return Ok(Opening::Looking);
+                }
+                // With a digest the commit decides: the same bytes are no conflict.
+                if order.conflict == Conflict::Error && !(order.digest.is_some() && same_size) {
+                    return Err(Error::Exists);
+                }
+            }
+        }
+        let tasks = self.queues().tasks.clone();
+        let mut upload = FolderUpload::create(&self.root, order, tasks)?;
+        if let Some(size) = order.size {
+            upload.reserve(size)?;
+        }
+        Ok(Opening::Open(upload))
+    }
+
+    fn reserve(&mut self, upload: &mut FolderUpload, total: u64) -> Result<(), Error> {
+        upload.reserve(total)
+    }
+
+    fn write(&mut self, upload: &mut FolderUpload, bytes: &[u8]) -> Result<(), Error> {
+        upload.write(bytes)
+    }
+
+    fn commit(&mut self, upload: FolderUpload, seal: Seal, key: Key) {
+        let large = upload.written() > IN_ORDER_SIZE;
+        let job = upload.into_job(seal, key);
+        // Both threads live as long as the store.
+        if large {
+            let _ = self.queues().tasks.send(Task::Sync(job));
+        } else {
+            let _ = self.queues().jobs.send(job);
+        }
+    }
+
+    fn poll_done(&mut self) -> Option<Done> {
+        self.done.try_recv().ok()
+    }
+}
+
+impl Drop for FolderStore {
+    /// Waits for the commits that are under way.
+    fn drop(&mut self) {
+        self.queues = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread of the store has died");
+            }
+        }
+    }
+}

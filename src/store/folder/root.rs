@@ -1,0 +1,322 @@
+//! The folder itself: every name is resolved beneath its one open descriptor, and no string is
+//! ever joined to a path.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::Durability;
+use crate::proto::name::RESERVED;
+use crate::store::{Error, random_letters};
+
+/// How a file without a name can be given one.
+const BY_DESCRIPTOR: &str = "files have no name until they are whole";
+const BY_PARTIAL: &str = "files are kept in .piecemeal/ until they are whole";
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Root {
+    folder: OwnedFd,
+    /// The folder `.piecemeal` in it, once it was needed.
+    work: OnceLock<Arc<OwnedFd>>,
+    nameless: bool,
+    pub(super) durable: bool,
+    failed: AtomicBool,
+}
+
+/// A file that has not got its name yet. Dropped, it is gone.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    pub(super) file: File,
+    /// Its name in the work folder, where it needs one. Such a file is locked, so that another
+    /// server's sweep leaves it alone.
+    partial: Mutex<Option<Partial>>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    work: Arc<OwnedFd>,
+    name: String,
+}
+
+impl Root {
+    /// Opens a folder, making it where it is missing, and finds out what its file system can do.
+    pub(super) fn open(path: &Path, durability: Durability) -> io::Result<Root> {
+        let named = |doing: &str, error: io::Error| {
+            let shown =
+                crate::proto::text::escaped(path.as_os_str().as_encoded_bytes()).to_string();
+            io::Error::new(
+                error.kind(),
+                format!("can't {doing} the folder {shown}: {error}"),
+            )
+        };
+        let made = !path.exists();
+        fs::create_dir_all(path).map_err(|error| named("make", error))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|error| named("open", error.into()))?;
+        if made && let Some(parent) = path.canonicalize()?.parent() {
+            // A folder that is new must itself survive what its files survive.
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(|error| named("sync", error))?;
+        }
+        let durable = durability == Durability::Full;
+        let mut root = Root {
+            folder,
+            work: OnceLock::new(),
+            nameless: false,
+            durable,
+            failed: AtomicBool::new(false),
+        };
+        root.sweep().map_err(|error| named("clean up", error))?;
+        root.nameless = root.can_be_nameless();
+        if !root.nameless {
+            // Shows now, rather than with the first upload, that the folder can be written to.
+            drop(
+                root.create()
+                    .map_err(|error| named("write in", io::Error::other(error)))?,
+            );
+        }
+        Ok(root)
+    }
+
+    pub(super) fn description(&self) -> &'static str {
+        if self.nameless {
+            BY_DESCRIPTOR
+        } else {
+            BY_PARTIAL
+        }
+    }
+
+    /// Whether a sync has failed, after which nothing can be promised.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes a file that nobody sees.
+    pub(super) fn create(&self) -> Result<Unfinished, Error> {
+        let access = OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o666);
+        if self.nameless {
+            // Never with O_EXCL, which would forbid the link.
+            let file = rustix::fs::openat(&self.folder, ".", access | OFlags::TMPFILE, mode)
+                .map_err(|error| Error::from_call("create a file", error))?;
+            return Ok(Unfinished {
+                file: file.into(),
+                partial: Mutex::new(None),
+            });
+        }
+        let (work, name) = (self.shared_work()?, part_name());
+        let file: File =
+            rustix::fs::openat(&work, &name, access | OFlags::CREATE | OFlags::EXCL, mode)
+                .map_err(|error| Error::from_call("create a file", error))?
+                .into();
+        let unfinished = Unfinished {
+            file,
+            partial: Mutex::new(Some(Partial { work, name })),
+        };
+        rustix::fs::flock(&unfinished.file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| Error::from_call("lock a file", error))?;
+        Ok(unfinished)
+    }
+
+    /// Gives a file its name, unless that is taken.
+    pub(super) fn place(&self, unfinished: &Unfinished, name: &str) -> Result<(), Error> {
+        let mut partial = unfinished.partial();
+        let placed = match &*partial {
+            None => self.link_nameless(&unfinished.file, &self.folder, name),
+            Some(partial) => self.move_partial(partial, name),
+        };
+        match placed {
+            Ok(()) => *partial = None,
+            Err(Errno::EXIST) => return Err(Error::Exists),
+            Err(error) => return Err(Error::from_call("give a file its name", error)),
+        }
+        Ok(())
+    }
+
+    /// Gives a file its name, in place of whatever file has it.
+    pub(super) fn replace(&self, unfinished: &Unfinished, name: &str) -> Result<(), Error> {
+        match self.place(unfinished, name) {
+            Err(Error::Exists) => {}
+            placed => return placed,
+        }
+        let mut partial = unfinished.partial();
+        if partial.is_none() {
+            // A link can't replace, so the file first gets a name that nobody sees.
+            let hidden = Partial {
+                work: self.shared_work()?,
+                name: part_name(),
+            };
+            self.link_nameless(&unfinished.file, &hidden.work, &hidden.name)
+                .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
+            *partial = Some(hidden);
+        }
+        if let Some(Partial { work, name: hidden }) = &*partial {
+            rustix::fs::renameat(work, hidden, &self.folder, name).map_err(
+                |error| match error {
+                    // A folder has the name: that is nothing to overwrite.
+                    Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST => Error::Exists,
+                    error => Error::from_call("replace a file", error),
+                },
+            )?;
+        }
+        *partial = None;
+        Ok(())
+    }
+
+    /// Makes the names that were given survive a power cut.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        rustix::fs::fsync(&self.folder).map_err(io::Error::from)
+    }
+
+    /// The size of what has a name, if anything has. What is no plain file has size 0 here, and
+    /// is compared with nothing.
+    pub(super) fn size_of(&self, name: &str) -> Result<Option<u64>, Error> {
+        match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(u64::try_from(stat.st_size).unwrap_or(0))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(Error::from_call("look for a file", error)),
+        }
+    }
+
+    /// Opens a plain file that is there. `None` for anything else that has the name.
+    pub(super) fn open_file(&self, name: &str) -> Result<Option<File>, Error> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let opened = match rustix::fs::openat2(&self.folder, name, flags, Mode::empty(), resolve) {
+            // Kernels before 5.6. A name here is one component, and NOFOLLOW covers that one.
+            Err(Errno::NOSYS) => rustix::fs::openat(&self.folder, name, flags, Mode::empty()),
+            opened => opened,
+        };
+        let file = match opened {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::ACCESS) => return Ok(None),
+            Err(error) => return Err(Error::from_call("open a file", error)),
+        };
+        let plain = file.metadata().is_ok_and(|file| file.is_file());
+        Ok(plain.then_some(file))
+    }
+
+    fn move_partial(&self, partial: &Partial, name: &str) -> Result<(), Errno> {
+        let Partial { work, name: hidden } = partial;
+        match rustix::fs::renameat_with(work, hidden, &self.folder, name, RenameFlags::NOREPLACE) {
+            // File systems that can't do it so have links.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                rustix::fs::linkat(work, hidden, &self.folder, name, AtFlags::empty())?;
+                rustix::fs::unlinkat(work, hidden, AtFlags::empty())
+            }
+            moved => moved,
+        }
+    }
+
+    fn link_nameless(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
+        // Linking by descriptor alone needs a right that a server should not have before Linux
+        // 6.10; the way through /proc needs none.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        rustix::fs::linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    /// Whether a nameless file can be made here and given a name: tried, not guessed.
+    fn can_be_nameless(&self) -> bool {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
+        let mode = Mode::from_raw_mode(0o600);
+        let Ok(file) = rustix::fs::openat(&self.folder, ".", flags, mode) else {
+            return false;
+        };
+        let Ok(work) = self.work() else { return false };
+        let name = part_name();
+        let linked = self.link_nameless(&File::from(file), work, &name).is_ok();
+        let _ = rustix::fs::unlinkat(work, &name, AtFlags::empty());
+        linked
+    }
+
+    /// The work folder; made when it is first needed.
+    fn work(&self) -> Result<&Arc<OwnedFd>, Errno> {
+        if let Some(work) = self.work.get() {
+            return Ok(work);
+        }
+        match rustix::fs::mkdirat(&self.folder, RESERVED, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+        let work = self.open_work()?;
+        Ok(self.work.get_or_init(|| Arc::new(work)))
+    }
+
+    fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
+        self.work()
+            .cloned()
+            .map_err(|error| Error::from_call("open .piecemeal", error))
+    }
+
+    fn open_work(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.folder, RESERVED, flags, Mode::empty())
+    }
+
+    /// Removes what a killed server left in the work folder. A file that is locked belongs to one
+    /// that runs.
+    fn sweep(&self) -> io::Result<()> {
+        let work = match self.open_work() {
+            Ok(work) => work,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in rustix::fs::Dir::read_from(&work)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_bytes().starts_with(b".") || entry.file_type() == FileType::Directory {
+                continue;
+            }
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            if let Ok(file) = rustix::fs::openat(&work, name, flags, Mode::empty())
+                && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
+            {
+                continue;
+            }
+            rustix::fs::unlinkat(&work, name, AtFlags::empty())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Root {
+    /// Takes the work folder away where nothing is in it.
+    fn drop(&mut self) {
+        if self.work.get().is_some() {
+            let _ = rustix::fs::unlinkat(&self.folder, RESERVED, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+impl Unfinished {
+    fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name for a file in the work folder.
+fn part_name() -> String {
+    format!("{}.part", random_letters(16))
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(Partial { work, name }) = self.partial().take() {
+            let _ = rustix::fs::unlinkat(work.as_fd(), &name, AtFlags::empty());
+        }
+    }
+}

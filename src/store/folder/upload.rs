@@ -1,0 +1,127 @@
+//! An upload on its way into a folder, as the loop's thread has it.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::bulk::{Chase, Task};
+use super::committer::Job;
+use super::root::{Root, Unfinished};
+use crate::proto::{Conflict, Name, Order, Seal};
+use crate::store::{Error, IN_ORDER_SIZE, Key};
+
+/// The bulk worker hears of a growing file whenever it has grown by so much.
+const STEP: u64 = 8 << 20;
+/// Space is reserved from this size on; for less, the first write says as much.
+const RESERVE_FROM: u64 = 1 << 20;
+
+/// An upload that is being written.
+#[derive(Debug)]
+pub struct FolderUpload {
+    /// `None` only while it is taken apart.
+    unfinished: Option<Arc<Unfinished>>,
+    name: Option<Name>,
+    conflict: Conflict,
+    written: u64,
+    /// What the bulk worker does for it meanwhile, once it has grown large.
+    chase: Option<Arc<Chase>>,
+    told: u64,
+    wants_digest: bool,
+    tasks: Sender<Task>,
+}
+
+impl FolderUpload {
+    pub(super) fn create(root: &Root, order: &Order, tasks: Sender<Task>) -> Result<Self, Error> {
+        Ok(FolderUpload {
+            unfinished: Some(Arc::new(root.create()?)),
+            name: order.name.clone(),
+            conflict: order.conflict,
+            written: 0,
+            chase: None,
+            told: 0,
+            wants_digest: order.digest.is_some() || order.digest_follows,
+            tasks,
+        })
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(super) fn reserve(&mut self, total: u64) -> Result<(), Error> {
+        if total < RESERVE_FROM {
+            return Ok(());
+        }
+        if i64::try_from(total).is_err() {
+            return Err(Error::Full(Errno::FBIG.into()));
+        }
+        let file = &self.unfinished().file;
+        // The size stays what was written, so that a hole is never taken for data.
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, total) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => Err(Error::from_call("reserve space", error)),
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        (&self.unfinished().file)
+            .write_all(bytes)
+            .map_err(|error| Error::from_call("write a file", error))?;
+        self.written += bytes.len() as u64;
+        if self.written - self.told >= STEP {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_job(mut self, seal: Seal, key: Key) -> Job {
+        Job {
+            unfinished: self.unfinished.take().expect("it is there until now"),
+            name: self.name.take(),
+            conflict: self.conflict,
+            written: self.written,
+            chase: self.chase.take(),
+            synced: false,
+            seal,
+            key,
+        }
+    }
+
+    fn unfinished(&self) -> &Arc<Unfinished> {
+        self.unfinished
+            .as_ref()
+            .expect("it is there until it becomes a job or is dropped")
+    }
+
+    /// Has the bulk worker begin with what there is.
+    fn tell(&mut self) {
+        self.told = self.written;
+        if self.chase.is_none() {
+            self.chase = Some(Arc::new(Chase::new(
+                Arc::clone(self.unfinished()),
+                self.wants_digest,
+            )));
+        }
+        if let Some(chase) = &self.chase {
+            // The worker lives as long as the store.
+            let _ = self
+                .tasks
+                .send(Task::Follow(Arc::clone(chase), self.written));
+        }
+    }
+}
+
+impl Drop for FolderUpload {
+    /// Giving back the blocks of a large file takes time that the loop doesn't have.
+    fn drop(&mut self) {
+        if let Some(unfinished) = self.unfinished.take()
+            && self.written > IN_ORDER_SIZE
+        {
+            let _ = self.tasks.send(Task::Discard(unfinished));
+        }
+    }
+}

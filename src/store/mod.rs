@@ -1,0 +1,99 @@
+//! Where uploads land, and what must be true before one gets its name.
+//!
+//! An upload is begun, written and committed. Until its commit is reported it has no name that
+//! anybody could see; dropped before that, it leaves nothing. The rest of the program never sees
+//! a path or a descriptor, and never waits: what takes long is done by the store's own threads,
+//! and reported by [`Store::poll_done`].
+
+mod error;
+pub mod folder;
+pub mod memory;
+
+use std::fmt::Debug;
+
+use rand::RngExt;
+
+use crate::proto::limits::RUN_AHEAD_SIZE;
+use crate::proto::{Order, Receipt, Seal, Ticket};
+pub use error::Error;
+pub use folder::FolderStore;
+pub use memory::MemoryStore;
+
+/// Uploads up to this size are committed in the order in which that was asked for; a larger one
+/// may be overtaken, so that small ones don't wait for its disk.
+pub const IN_ORDER_SIZE: u64 = 8 << 20;
+
+// A connection lets only such uploads be committed behind each other.
+const _: () = assert!(RUN_AHEAD_SIZE <= IN_ORDER_SIZE);
+
+/// A place that uploads land in.
+pub trait Store {
+    /// An upload that is being written. Dropped before its commit, it leaves nothing.
+    type Upload: Debug;
+
+    /// What to call, from any thread, when [`Store::poll_done`] has something.
+    fn set_wake(&mut self, wake: Wake);
+
+    /// Begins an upload, with space reserved where its size is known. The size is checked against
+    /// nothing but the space: limits are the protocol's business.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where that is certain already, [`Error::Full`], [`Error::Io`], and
+    /// [`Error::Failed`] after a disk has failed to sync.
+    fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<Self::Upload>, Error>;
+
+    /// Makes sure that there is room for `total` bytes in all.
+    fn reserve(&mut self, upload: &mut Self::Upload, total: u64) -> Result<(), Error>;
+
+    /// Appends bytes, all of them.
+    fn write(&mut self, upload: &mut Self::Upload, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended.
+    fn commit(&mut self, upload: Self::Upload, seal: Seal, key: Key);
+
+    /// What has come to an end, oldest first.
+    fn poll_done(&mut self) -> Option<Done>;
+}
+
+/// Called when a store has news. It only wakes the loop.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// The caller's own names for whom an answer is for; a store only carries them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Which connection.
+    pub connection: usize,
+    /// Which of its uploads.
+    pub ticket: Ticket,
+}
+
+/// How a begin went.
+#[derive(Debug)]
+pub enum Opening<U> {
+    /// The upload is open.
+    Open(U),
+    /// A file of that name is being compared with the announced digest; [`Done::Looked`] tells.
+    Looking,
+}
+
+/// Something that has come to an end.
+#[derive(Debug)]
+pub enum Done {
+    /// A file of the announced name was looked at: the receipt of an identical one, or `None`.
+    Looked(Key, Result<Option<Receipt>, Error>),
+    /// A commit.
+    Stored(Key, Result<Receipt, Error>),
+}
+
+/// A name for an upload that has none: eight random letters or digits and `.bin`.
+fn random_name() -> String {
+    format!("{}.bin", random_letters(8))
+}
+
+fn random_letters(count: usize) -> String {
+    rand::rng()
+        .sample_iter(rand::distr::Alphanumeric)
+        .take(count)
+        .map(char::from)
+        .collect()
+}
