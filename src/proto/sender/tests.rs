@@ -1,5 +1,5 @@
 use super::*;
-use crate::proto::error::Fault;
+use crate::proto::error::{Code, Fault};
 use crate::proto::machine::{Action, Begun, Machine, Want};
 use crate::proto::receiver::Receiver;
 use crate::proto::{Reply, Rules};
