@@ -12,6 +12,7 @@ use super::send::hint;
 use super::{Exit, print, tell};
 
 #[derive(Debug, Args)]
+#[command(after_help = super::exit::HELP)]
 pub(super) struct Arguments {
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
     #[arg(

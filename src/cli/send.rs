@@ -16,6 +16,7 @@ use super::units::{Limit, duration, show_size};
 use super::{Exit, tell};
 
 #[derive(Debug, Args)]
+#[command(after_help = super::exit::HELP)]
 pub(super) struct Arguments {
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
     #[arg(

@@ -21,6 +21,7 @@ use super::units::{Limit, count, duration, show_duration, show_size, size};
 use super::{Exit, logging, tell};
 
 #[derive(Debug, Args)]
+#[command(after_help = super::exit::HELP)]
 pub(super) struct Arguments {
     /// Listen here: 127.0.0.1:9000, [::1]:9000, unix:PATH; port 0 picks a free one. May be
     /// repeated, or have commas

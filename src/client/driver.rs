@@ -1,16 +1,14 @@
 //! Sends a list of files over a few connections, and gives each file exactly one outcome.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::connection::{BUDGET, Connection, Work};
-use super::source::Source;
-use super::{Failure, Item, Options, Progress, Report, Why};
+use super::jobs::Jobs;
+use super::{Item, Options, Progress, Report, Why};
 use crate::net::{Address, Stream, Tuning};
-use crate::proto::name::{Name, NameRules};
 use crate::proto::sender::{Event, Sender, Upload};
 use crate::proto::{Code, Moment};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
@@ -35,22 +33,19 @@ pub fn send(
         reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
     }
     let wanted = options.connections.clamp(1, items.len().max(1));
+    let jobs = Jobs::new(items, progress, reactor.waker());
     let mut driver = Driver {
         options,
         addresses,
-        progress,
-        queue: (0..).zip(items).collect(),
-        under_way: HashMap::new(),
-        report: Report::default(),
+        jobs,
         wanted,
         open: 0,
     };
-    driver.check_names();
     driver.connect_more(&mut reactor);
-    while driver.open > 0 {
+    while driver.open > 0 || !driver.jobs.are_all_begun() {
         reactor.turn(&mut driver, None)?;
     }
-    Ok(driver.report)
+    Ok(driver.jobs.report)
 }
 
 /// What the reactor keeps for the client.
@@ -77,12 +72,7 @@ enum Stage {
 struct Driver<'a> {
     options: &'a Options,
     addresses: Vec<Address>,
-    progress: &'a mut dyn Progress,
-    /// Files that nothing was sent of.
-    queue: VecDeque<(u64, Item)>,
-    /// Files that something was sent of, and whose outcome isn't known.
-    under_way: HashMap<u64, Item>,
-    report: Report,
+    jobs: Jobs<'a>,
     /// Connections to have, while there are files for them.
     wanted: usize,
     /// Connections there are, those being made included.
@@ -90,27 +80,9 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Fails those that no server would take.
-    fn check_names(&mut self) {
-        // A server may allow less than this, and then says so.
-        let rules = NameRules {
-            allow_hidden: true,
-            allow_folders: true,
-        };
-        for (id, item) in std::mem::take(&mut self.queue) {
-            match Name::parse(&item.name, rules) {
-                Ok(_) => self.queue.push_back((id, item)),
-                Err(fault) => {
-                    let name = item.name.clone();
-                    self.fail(item, Why::Name { name, fault });
-                }
-            }
-        }
-    }
-
     /// Makes connections until there are as many as are wanted and of use.
     fn connect_more(&mut self, reactor: &mut Reactor<Entry>) {
-        while self.open < self.wanted.min(self.queue.len()) {
+        while self.open < self.wanted.min(self.jobs.queued()) {
             if !self.connect(reactor, 0, None) {
                 return;
             }
@@ -151,7 +123,7 @@ impl Driver<'_> {
         }
         if self.open == 0 {
             let error = last.map_or_else(|| "no address".to_owned(), |error| error.to_string());
-            self.fail_queued(&Why::Connect {
+            self.jobs.fail_queued(&Why::Connect {
                 to: self.options.to.clone(),
                 error,
             });
@@ -159,39 +131,18 @@ impl Driver<'_> {
         false
     }
 
-    fn fail(&mut self, item: Item, why: Why) {
-        let failure = Failure { item, why };
-        self.progress.failed(&failure);
-        self.report.failures.push(failure);
-    }
-
-    fn fail_queued(&mut self, why: &Why) {
-        for (_, item) in std::mem::take(&mut self.queue) {
-            self.fail(item, why.again());
-        }
-    }
-
     /// Begins the next upload, if the connection has room for it.
     fn begin_upload(&mut self, connection: &mut Connection, now: Moment) {
         while connection.has_room()
-            && let Some((id, item)) = self.queue.pop_front()
+            && let Some((id, item, source)) = self.jobs.begin()
         {
-            let source = match Source::open(&item.path) {
-                Ok(source) => source,
-                Err(error) => {
-                    self.fail(item, Why::Local(error.to_string()));
-                    continue;
-                }
-            };
-            self.progress.begun(&item, source.size());
             let upload = Upload {
                 id,
-                name: item.name.clone(),
+                name: item.name,
                 size: source.size(),
                 digest: source.check(),
                 conflict: self.options.conflict,
             };
-            self.under_way.insert(id, item);
             connection.source = Some(source);
             connection.sender.begin(upload, now);
         }
@@ -205,11 +156,7 @@ impl Driver<'_> {
             match event {
                 Event::Stored(id, receipt) => {
                     *stage = Stage::Fruitful;
-                    if let Some(item) = self.under_way.remove(&id) {
-                        self.report.stored += 1;
-                        self.report.stored_bytes += receipt.size;
-                        self.progress.stored(&item, &receipt);
-                    }
+                    self.jobs.stored(id, &receipt);
                 }
                 Event::Refused(id, refusal) => {
                     // A server that is full or stopping would say the same of the next file.
@@ -218,9 +165,7 @@ impl Driver<'_> {
                     } else {
                         *stage = Stage::Fruitful;
                     }
-                    if let Some(item) = self.under_way.remove(&id) {
-                        self.fail(item, Why::Refused(refusal));
-                    }
+                    self.jobs.refused(id, refusal);
                 }
                 Event::TurnedAway(refusal) => over = Some(Why::Refused(refusal)),
                 Event::Said(..) => {}
@@ -239,15 +184,13 @@ impl Driver<'_> {
         why: &Why,
     ) -> Visit {
         for id in connection.sender.unanswered() {
-            if let Some(item) = self.under_way.remove(&id) {
-                self.fail(item, why.again());
-            }
+            self.jobs.lost(id, why.again());
         }
         self.open -= 1;
         if matches!(stage, Stage::Fruitful) {
             self.connect_more(reactor);
         } else if self.open == 0 {
-            self.fail_queued(why);
+            self.jobs.fail_queued(why);
         }
         Visit::Close
     }
@@ -265,7 +208,7 @@ impl Driver<'_> {
         };
         let failed = match connection.connected() {
             Ok(true) => {
-                self.progress.connected(&self.addresses[index]);
+                self.jobs.connected(&self.addresses[index]);
                 *stage = Stage::Open;
                 return None;
             }
@@ -303,7 +246,7 @@ impl Driver<'_> {
             return self.over(reactor, connection, Stage::Open, &Why::TimedOut);
         }
         let more = self.send_files(connection, stage, ready, now);
-        if self.queue.is_empty() && connection.sender.is_idle() {
+        if self.jobs.are_all_begun() && connection.sender.is_idle() {
             self.open -= 1;
             return Visit::Close;
         }
@@ -327,13 +270,13 @@ impl Driver<'_> {
         let mut budget = BUDGET;
         loop {
             self.begin_upload(connection, now);
-            let progress = &mut *self.progress;
-            match connection.send(ready, &mut budget, now, &mut |bytes| progress.moved(bytes)) {
+            let jobs = &mut self.jobs;
+            match connection.send(ready, &mut budget, now, &mut |bytes| jobs.moved(bytes)) {
                 Work::SourceFailed(error) => {
                     let id = connection.sender.body().map(|(id, _, _)| id);
                     connection.cut(&error);
-                    if let Some(item) = id.and_then(|id| self.under_way.remove(&id)) {
-                        self.fail(item, Why::Local(error.to_string()));
+                    if let Some(id) = id {
+                        self.jobs.lost(id, Why::Local(error.to_string()));
                     }
                     // Nothing is wrong with the server.
                     *stage = Stage::Fruitful;
@@ -342,20 +285,10 @@ impl Driver<'_> {
                 Work::Blocked | Work::Over(_) => {}
             }
             // A small file that was sent to its end makes room for the next one.
-            if !ready.writable || !connection.has_room() || self.queue.is_empty() {
+            if !ready.writable || !connection.has_room() || self.jobs.queued() == 0 {
                 return false;
             }
         }
-    }
-
-    /// Gives up: a signal came.
-    fn signalled(&mut self, signal: i32) {
-        self.report.signal = Some(signal);
-        self.fail_queued(&Why::Signal);
-        for item in std::mem::take(&mut self.under_way).into_values() {
-            self.fail(item, Why::Signal);
-        }
-        self.open = 0;
     }
 }
 
@@ -375,14 +308,21 @@ impl Handler<Entry> for Driver<'_> {
             Entry::Signals(signals) => {
                 ready.readable = false;
                 if let Some(signal) = signals.pending().last() {
-                    self.signalled(signal);
+                    self.jobs.signalled(signal);
+                    self.open = 0;
                 }
                 Visit::Wait(None)
             }
         }
     }
 
-    fn woken(&mut self, _: &mut Reactor<Entry>) {}
+    fn woken(&mut self, reactor: &mut Reactor<Entry>) {
+        self.jobs.collect_rehashed();
+        for token in reactor.tokens() {
+            reactor.queue(token);
+        }
+        self.connect_more(reactor);
+    }
 
     fn closed(&mut self, _: &mut Reactor<Entry>, _: Token, _: Entry) {}
 }

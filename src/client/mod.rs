@@ -18,6 +18,8 @@
 
 mod connection;
 mod driver;
+mod jobs;
+mod rehash;
 mod report;
 mod source;
 mod talk;

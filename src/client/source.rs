@@ -27,8 +27,8 @@ pub(super) struct Source {
 
 impl Source {
     /// Opens a plain file. One that is small is read at once, so that its digest can travel in
-    /// front of it.
-    pub(super) fn open(path: &Path) -> io::Result<Source> {
+    /// front of it, as one that was taken before does.
+    pub(super) fn open(path: &Path, digest: Option<Digest>) -> io::Result<Source> {
         // A pipe that nobody writes to would hang the open; it is refused below.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = OpenOptions::new()
@@ -48,7 +48,7 @@ impl Source {
             block: Vec::new(),
             block_at: 0,
             hasher: blake3::Hasher::new(),
-            check: Check::AtEnd,
+            check: digest.map_or(Check::AtEnd, Check::Known),
         };
         if source.size <= RUN_AHEAD_SIZE {
             source.read_block(usize::try_from(source.size).unwrap_or(usize::MAX))?;
@@ -75,6 +75,14 @@ impl Source {
         }
         let skip = usize::try_from(offset - self.block_at).unwrap_or(usize::MAX);
         Ok(&self.block[skip..])
+    }
+
+    /// The digest of the whole file, which is read for it.
+    pub(super) fn into_digest(mut self) -> io::Result<Digest> {
+        if self.size > 0 {
+            self.bytes(self.size - 1)?;
+        }
+        Ok(self.digest())
     }
 
     /// The digest of all that was read.

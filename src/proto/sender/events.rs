@@ -9,7 +9,7 @@ use crate::proto::reply::{Receipt, Refusal};
 /// A file as it is announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
-    /// The caller's number for it; comes back with every event.
+    /// The caller's number for it, never used twice on one connection; comes back with its event.
     pub id: u64,
     /// The name it is to have.
     pub name: String,

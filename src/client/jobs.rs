@@ -1,0 +1,166 @@
+//! The files of one sending, and what has become of each: every file has exactly one outcome.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::rehash::Rehash;
+use super::source::Source;
+use super::{Failure, Item, Progress, Report, Why};
+use crate::proto::name::{Name, NameRules};
+use crate::proto::reply::Refusal;
+use crate::proto::sender::Check;
+use crate::proto::{Code, Digest, Receipt};
+use crate::reactor::Waker;
+
+/// A file to be sent.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Names one try: a file that is announced once more gets another.
+    pub(super) id: u64,
+    pub(super) item: Item,
+    /// Its digest, where that was taken before: then it is announced with the name.
+    pub(super) digest: Option<Digest>,
+}
+
+/// All files of one sending.
+pub(super) struct Jobs<'a> {
+    progress: &'a mut dyn Progress,
+    /// Files that are to be begun.
+    queue: VecDeque<Job>,
+    /// Files that were begun, and whose outcome isn't known; and whether their digest was
+    /// announced with their name.
+    under_way: HashMap<u64, (Job, bool)>,
+    rehash: Rehash,
+    next_id: u64,
+    pub(super) report: Report,
+}
+
+impl<'a> Jobs<'a> {
+    /// Takes the files, but for those whose names no server would take.
+    pub(super) fn new(items: Vec<Item>, progress: &'a mut dyn Progress, waker: Waker) -> Jobs<'a> {
+        let mut jobs = Jobs {
+            progress,
+            queue: VecDeque::new(),
+            under_way: HashMap::new(),
+            rehash: Rehash::new(waker),
+            next_id: 0,
+            report: Report::default(),
+        };
+        // A server may allow less than this, and then says so.
+        let rules = NameRules {
+            allow_hidden: true,
+            allow_folders: true,
+        };
+        for item in items {
+            match Name::parse(&item.name, rules) {
+                Ok(_) => jobs.push(item, None),
+                Err(fault) => {
+                    let name = item.name.clone();
+                    jobs.fail(item, Why::Name { name, fault });
+                }
+            }
+        }
+        jobs
+    }
+
+    /// Files that wait for a connection.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether no file will wait for a connection any more.
+    pub(super) fn are_all_begun(&self) -> bool {
+        self.queue.is_empty() && self.rehash.is_idle()
+    }
+
+    /// The next file, open to be sent. Those that can't be opened fail.
+    pub(super) fn begin(&mut self) -> Option<(u64, Item, Source)> {
+        while let Some(job) = self.queue.pop_front() {
+            match Source::open(&job.item.path, job.digest) {
+                Err(error) => self.fail(job.item, Why::Local(error.to_string())),
+                Ok(source) => {
+                    self.progress.begun(&job.item, source.size());
+                    let announced = matches!(source.check(), Check::Known(_));
+                    let (id, item) = (job.id, job.item.clone());
+                    self.under_way.insert(id, (job, announced));
+                    return Some((id, item, source));
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn moved(&mut self, bytes: u64) {
+        self.progress.moved(bytes);
+    }
+
+    pub(super) fn connected(&mut self, to: &crate::net::Address) {
+        self.progress.connected(to);
+    }
+
+    pub(super) fn stored(&mut self, id: u64, receipt: &Receipt) {
+        if let Some((job, _)) = self.under_way.remove(&id) {
+            self.report.stored += 1;
+            self.report.stored_bytes += receipt.size;
+            self.progress.stored(&job.item, receipt);
+        }
+    }
+
+    /// A file was refused. Where its name is taken, and its digest was to follow behind its
+    /// bytes, the file that is there may be this very one, from an earlier try: it is announced
+    /// once more, with its digest, and the server says.
+    pub(super) fn refused(&mut self, id: u64, refusal: Refusal) {
+        match self.under_way.remove(&id) {
+            Some((job, false)) if refusal.code == Some(Code::Exists) => self.rehash.start(job),
+            Some((job, _)) => self.fail(job.item, Why::Refused(refusal)),
+            None => {}
+        }
+    }
+
+    /// Takes back the files whose digests were taken meanwhile.
+    pub(super) fn collect_rehashed(&mut self) {
+        while let Some((job, digest)) = self.rehash.poll() {
+            match digest {
+                Ok(digest) => self.push(job.item, Some(digest)),
+                Err(error) => self.fail(job.item, Why::Local(error.to_string())),
+            }
+        }
+    }
+
+    /// A file that was begun fails.
+    pub(super) fn lost(&mut self, id: u64, why: Why) {
+        if let Some((job, _)) = self.under_way.remove(&id) {
+            self.fail(job.item, why);
+        }
+    }
+
+    /// Every file that waits for a connection fails.
+    pub(super) fn fail_queued(&mut self, why: &Why) {
+        for job in std::mem::take(&mut self.queue) {
+            self.fail(job.item, why.again());
+        }
+    }
+
+    /// Gives up: a signal came.
+    pub(super) fn signalled(&mut self, signal: i32) {
+        self.report.signal = Some(signal);
+        self.fail_queued(&Why::Signal);
+        for (job, _) in std::mem::take(&mut self.under_way).into_values() {
+            self.fail(job.item, Why::Signal);
+        }
+        for job in self.rehash.abandon() {
+            self.fail(job, Why::Signal);
+        }
+    }
+
+    fn push(&mut self, item: Item, digest: Option<Digest>) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.queue.push_back(Job { id, item, digest });
+    }
+
+    fn fail(&mut self, item: Item, why: Why) {
+        let failure = Failure { item, why };
+        self.progress.failed(&failure);
+        self.report.failures.push(failure);
+    }
+}
