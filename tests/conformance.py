@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks a running server against the protocol: python3 conformance.py HOST:PORT DIR
 
-DIR is the folder the server stores into. It must be empty at the start, because at the end
-it must hold the files uploaded here and nothing else. The server runs with its defaults.
+DIR is the folder the server stores into. It must hold no files at the start, because at the
+end it must hold those uploaded here and no others. The server runs with its defaults.
 
 This client shares no code with the server. It prints a line for each case, and at the first
 surprise it says what it expected and what it got, and exits with 1.
@@ -16,6 +16,7 @@ import sys
 STRING, DATA_1B, DATA_EOF, PUT, END = 1, 2, 10, 16, 17
 MOST = 4096  # bytes in a STRING, PUT or END
 TIMEOUT = 60  # seconds without a byte from the server: then something is wrong
+OWN_FOLDER = ".piecemeal"  # no upload can have this name
 
 # Digests from BLAKE3's published test vectors; the standard library can't compute them.
 ABC_DIGEST = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
@@ -284,7 +285,14 @@ class Run:
             connection.closed_by_server()
 
     def exactly_these_files(self):
-        expect("the files in the folder", sorted(self.files), sorted(os.listdir(self.folder)))
+        # The server's own folder may be there, but there must be nothing left in it.
+        found = set(os.listdir(self.folder))
+        if OWN_FOLDER in found:
+            found.remove(OWN_FOLDER)
+            left = os.listdir(os.path.join(self.folder, OWN_FOLDER))
+            expect(f"what is left in {OWN_FOLDER}", [], left)
+        expect("files that are missing", [], sorted(self.files.keys() - found))
+        expect("files that nobody uploaded", [], sorted(found - self.files.keys()))
         for name, content in self.files.items():
             expect(f"the bytes of {name!r}", content, self.content(name))
 
