@@ -425,6 +425,17 @@ def a_name_that_is_taken(run):
     run.session(asked + named("after-taken-3.txt", b"x"), Connection.at_once)
 
 
+def two_uploads_of_one_name(run):
+    """Both may begin, but only one of them can end well."""
+    with Connection(run) as one, Connection(run) as two:
+        one.one_by_one([(string("both.txt"), bare_ok)])
+        two.one_by_one([(string("both.txt"), bare_ok)])
+        two.one_by_one([(data(b"two"), receipt("both.txt", b"two"))])
+        one.one_by_one([(data(b"one"), refused("exists"))] + unnamed(b"one"))
+        one.finish()
+        two.finish()
+
+
 BAD_NAMES = """. .. .hidden ../up a/../b /absolute a//b a/ a\\b a:b C: trailing. CON con nul.txt
 COM¹ lpt9.log aux PRN COM1.tar.gz""".split()
 BAD_NAMES += ["", " ", "trailing ", "a\0b", "a\x1b[2Jb", "a\nb", "a\tb", "a\x7fb", "a\x85b"]
@@ -522,7 +533,23 @@ def bad_lengths(run):
 def cut_off_bodies(run):
     run.cut_off(data(b"abcdef")[:-1], "incomplete")
     run.cut_off(data(noise(2_000_000))[:-1], "incomplete")
-    run.cut_off(bytes([DATA_1B + 7]) + (2**40).to_bytes(8, "little")[:8] + b"abc", None)
+    run.cut_off(string("cut-off.txt")[:-1], "incomplete")
+    run.cut_off(put(name="cut-off.txt")[:-1], "incomplete")
+
+
+def cut_off_headers(run):
+    """There is no message yet, so there is nothing to answer."""
+    for text in (b"\1", b"\1\5", b"\x10\1", b"\2", data(b"x" * 300)[:2], data(b"", 8)[:8]):
+        with Connection(run) as connection:
+            connection.one_by_one([(string("cut-off.txt"), bare_ok)])
+            connection.sock.sendall(text)
+            connection.finish()
+
+
+def a_size_that_no_disk_has(run):
+    run.closing([(bytes([DATA_1B + 7]) + (2**63).to_bytes(8, "little"), refused("no-space"))])
+    asked = [(put(name="huge.bin", size=2**63), refused("no-space"))]
+    run.session(asked + [(data(b"abc"), refused("no-space"))] + named("after-huge.txt", b"x"))
 
 
 def a_client_that_dies(run):
@@ -633,6 +660,7 @@ CASES = [
     digests,
     a_retry_never_fails_for_having_succeeded,
     a_name_that_is_taken,
+    two_uploads_of_one_name,
     refused_names,
     refused_large_body,
     a_refused_name_stays_refused,
@@ -643,6 +671,8 @@ CASES = [
     bad_types,
     bad_lengths,
     cut_off_bodies,
+    cut_off_headers,
+    a_size_that_no_disk_has,
     a_client_that_dies,
     a_name_before_a_dead_body,
     one_by_one,
