@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Checks a running server against the protocol: python3 conformance.py HOST:PORT DIR
+"""Checks a running server against the protocol: python3 conformance.py HOST:PORT DIR [options]
 
 DIR is the folder the server stores into. It must hold no files at the start, because at the
-end it must hold those uploaded here and no others. The server runs with its defaults.
+end it must hold those uploaded here and no others. The server runs with its defaults, or, where
+the word `options` is given, with these:
+
+    --strings message --accept-eof --allow-hidden --max-size 1000 --on-conflict overwrite
 
 This client shares no code with the server. It prints a line for each case, and at the first
 surprise it says what it expected and what it got, and exits with 1.
@@ -15,6 +18,7 @@ import sys
 
 STRING, DATA_1B, DATA_EOF, PUT, END = 1, 2, 10, 16, 17
 MOST = 4096  # bytes in a STRING, PUT or END
+MAX_SIZE = 1000  # bytes in a file, where the server was told so
 TIMEOUT = 30  # seconds without a byte from the server: then something is wrong
 OWN_FOLDER = ".piecemeal"  # no upload can have this name
 
@@ -200,7 +204,6 @@ class Connection:
         header = self.receive(3)
         expect(f"the type of a reply, {shown(header)}", STRING, header[0])
         length = int.from_bytes(header[1:], "little")
-        expect(f"a reply of at most {MOST} bytes, {shown(header)}", True, length <= MOST)
         return self.receive(length)
 
     def check(self, steps):
@@ -643,6 +646,90 @@ def exactly_the_files_uploaded(run):
     run.exactly_these_files()
 
 
+# The cases of a server with options.
+
+
+def message_for_a_person(text):
+    def check(_run, body):
+        expect("the text, sent back", b"Message: " + text.encode(), body)
+
+    return [(string(text), check)]
+
+
+def strings_are_messages(run):
+    steps = message_for_a_person("Hello, world!") + message_for_a_person("../etc/\n\x1b[2J")
+    steps += [(string(b"\xff"), refused("bad-text"))] + unnamed(b"abc")
+    steps += message_for_a_person("") + message_for_a_person("x" * MOST)
+    run.session(steps)
+    run.session(steps, Connection.at_once)
+    run.session(steps[:4] + announced("not-message.txt", b"abc"), Connection.byte_by_byte)
+    # A message between PUT and DATA is not what the DATA is for.
+    between = announced("between.txt", b"abc")
+    run.session(between[:1] + message_for_a_person("hi") + between[1:])
+
+
+def streams_until_their_end(run):
+    def stream(before, content, check):
+        with Connection(run) as connection:
+            connection.one_by_one(before)
+            connection.sock.sendall(bytes([DATA_EOF]) + content)
+            connection.sock.shutdown(socket.SHUT_WR)
+            check(run, connection.reply())
+            connection.closed_by_server()
+
+    for content in (b"", b"x", b"\x02\x01x", noise(MAX_SIZE)):
+        stream(unnamed(b"before"), content, receipt(None, content))
+        name = f"stream-{len(content)}"
+        stream([(put(name=name), offset(0))], content, receipt(name, content))
+        asked = put(name=f"sized-{name}", size=len(content))
+        stream([(asked, offset(0))], content, receipt(f"sized-{name}", content))
+    stream([(put(name="short.txt", size=3), offset(0))], b"ab", refused(None))
+    stream([(put(name="long.txt", size=3), offset(0))], b"abcd", refused(None))
+    stream([(put(name=".."), refused("bad-name"))], b"abc", refused("bad-name"))
+    stream([], noise(MAX_SIZE + 1), refused("too-large"))
+    stream([], noise(100_000), refused("too-large"))
+
+
+def too_large(run):
+    def check(run, body):
+        refused("too-large")(run, body)
+        expect(f"the limit in {shown(body)}", str(MAX_SIZE), parsed(body)[1].get("limit"))
+
+    run.session(announced("largest.bin", noise(MAX_SIZE)))
+    large = [(data(noise(MAX_SIZE + 1)), check), (data(noise(100_000)), check)]
+    run.session(large + unnamed(b"x"))
+    run.session(large + unnamed(b"x"), Connection.at_once)
+    asked = (put(name="larger.bin", size=MAX_SIZE + 1), check)
+    run.session([asked, (data(b"x"), check)] + announced("after-larger.bin", b"x"))
+    steps = [(put(name="parts.bin", end="explicit"), offset(0)), (data(noise(600)), plain_ok)]
+    steps += [(data(noise(600)), check), (end(), refused(None))]
+    run.session(steps + announced("after-parts.bin", b"x"), Connection.at_once)
+    run.closing([(bytes([DATA_1B + 7]) + (2**64 - 1).to_bytes(8, "little"), check)])
+
+
+def policies_for_a_name_that_is_taken(run):
+    def again(run, body):
+        del run.files["policy.txt"]
+        receipt("policy.txt", b"the second")(run, body)
+
+    run.session(announced("policy.txt", b"the first"))
+    run.session([(put(name="policy.txt"), offset(0)), (data(b"the second"), again)])
+    asked = put(name="policy.txt", conflict="error")
+    run.session([(asked, refused("exists")), (data(b"x"), refused("exists"))])
+    for number in (2, 3):
+        asked = put(name="policy.txt", conflict="rename")
+        stored = receipt(f"policy ({number}).txt", b"another")
+        run.session([(asked, offset(0)), (data(b"another"), stored)])
+    wrong = message(PUT, 2, b"name=policy.txt\nconflict=merge\n")
+    run.session([(wrong, refused("bad-text")), (data(b"x"), refused("bad-text"))])
+
+
+def hidden_names(run):
+    run.session(announced(".hidden", b"x") + announced("...a", b"x"))
+    for name in (".", "..", ".piecemeal", ".Piecemeal", ".a."):
+        run.session([(put(name=name), refused("bad-name"))])
+
+
 CASES = [
     empty_folder,
     named_uploads,
@@ -683,12 +770,24 @@ CASES = [
     exactly_the_files_uploaded,
 ]
 
+OPTIONS_CASES = [
+    empty_folder,
+    announced_uploads,
+    strings_are_messages,
+    streams_until_their_end,
+    too_large,
+    policies_for_a_name_that_is_taken,
+    hidden_names,
+    exactly_the_files_uploaded,
+]
+
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4) or sys.argv[3:] not in ([], ["options"]):
         sys.exit(__doc__)
     run = Run(sys.argv[1], sys.argv[2])
-    for case in CASES:
+    cases = OPTIONS_CASES if sys.argv[3:] else CASES
+    for case in cases:
         title = case.__name__.replace("_", " ")
         try:
             case(run)
@@ -696,7 +795,7 @@ def main():
             print(f"FAILED {title}: {surprise}")
             sys.exit(1)
         print(f"ok {title}", flush=True)
-    print(f"{len(CASES)} cases, {len(run.files)} files")
+    print(f"{len(cases)} cases, {len(run.files)} files")
 
 
 if __name__ == "__main__":

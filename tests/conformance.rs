@@ -108,6 +108,22 @@ fn a_client_written_from_the_protocols_page_agrees_with_the_server() {
 }
 
 #[test]
+fn they_agree_about_a_server_with_options_too() {
+    let options = "--strings message --accept-eof --allow-hidden --max-size 1000";
+    let mut options: Vec<&str> = options.split(' ').collect();
+    options.extend(["--on-conflict", "overwrite"]);
+    let server = Server::start(&options);
+    let arguments = [
+        Path::new(&server.address),
+        server.folder(),
+        "options".as_ref(),
+    ];
+    if let Some(output) = python("tests/conformance.py", &arguments) {
+        assert!(output.status.success(), "{}", shown(&output));
+    }
+}
+
+#[test]
 fn the_students_client_uploads_files() {
     let server = Server::start(&[]);
     let home = tempfile::tempdir().expect("a folder");
