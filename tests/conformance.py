@@ -408,16 +408,51 @@ def digests(run):
     run.session(wrong + named("after-digest.txt", b"x"))
 
 
+def stored_again(name, content, digest):
+    """The receipt of a file that is there already."""
+
+    def check(run, body):
+        run.files.pop(name, None)
+        receipt(name, content, digest)(run, body)
+
+    return check
+
+
 def a_retry_never_fails_for_having_succeeded(run):
-    asked = {"name": "retry.txt", "size": 3, "blake3": ABC_DIGEST}
-    first = [(put(**asked), offset(0)), (data(b"abc"), receipt("retry.txt", b"abc"))]
-    run.session(first)
+    asked = put(name="retry.txt", size=3, blake3=ABC_DIGEST)
+    again = stored_again("retry.txt", b"abc", ABC_DIGEST)
+    run.session([(asked, offset(0)), (data(b"abc"), receipt("retry.txt", b"abc"))])
+    run.session([(asked, offset(3)), (data(b""), again)] * 2 + named("after-retry-1.txt", b"x"))
+    # A client that doesn't wait for the offset sends the whole file.
+    run.session([(asked, offset(3)), (data(b"abc"), again)] * 3, Connection.at_once)
+    wrong = [(asked, offset(3)), (data(b"abd"), refused("digest"))]
+    run.session(wrong + named("after-retry-2.txt", b"x"), Connection.at_once)
+    asked = put(name="retry.txt", blake3=ABC_DIGEST, end="explicit")
+    run.session([(asked, offset(3)), (end(), again)])
+    run.session([(asked, offset(3)), (data(b""), plain_ok), (end(size=3), again)])
+    parts = [(data(b"ab"), plain_ok), (data(b"c"), plain_ok), (end(size=3), again)]
+    run.session([(asked, offset(3))] + parts, Connection.at_once)
 
-    def same_receipt(run, body):
-        del run.files["retry.txt"]
-        receipt("retry.txt", b"abc", ABC_DIGEST)(run, body)
 
-    run.session([(put(**asked), offset(3)), (data(b""), same_receipt)])
+def a_retry_while_the_first_try_goes_on(run):
+    asked = [(put(name="race.txt", blake3=ABC_DIGEST), offset(0))]
+    with Connection(run) as one, Connection(run) as two:
+        one.one_by_one(asked)
+        two.one_by_one(asked)
+        for connection in (two, one):
+            again = stored_again("race.txt", b"abc", ABC_DIGEST)
+            connection.one_by_one([(data(b"abc"), again)])
+            connection.finish()
+
+
+def another_file_than_the_one_there(run):
+    run.session(named("other.txt", b"not abc"))
+    asked = (put(name="other.txt", blake3=ABC_DIGEST), refused("exists"))
+    run.session([asked, (data(b"abc"), refused("exists"))])
+    # A file that is there has this digest, but not this size.
+    run.session([(put(name="sized.txt"), offset(0)), (data(b"abc"), receipt("sized.txt", b"abc"))])
+    asked = (put(name="sized.txt", size=5, blake3=ABC_DIGEST), refused("exists"))
+    run.session([asked, (data(b""), refused("exists"))])
 
 
 def a_name_that_is_taken(run):
@@ -708,10 +743,7 @@ def too_large(run):
 
 
 def policies_for_a_name_that_is_taken(run):
-    def again(run, body):
-        del run.files["policy.txt"]
-        receipt("policy.txt", b"the second")(run, body)
-
+    again = stored_again("policy.txt", b"the second", None)
     run.session(announced("policy.txt", b"the first"))
     run.session([(put(name="policy.txt"), offset(0)), (data(b"the second"), again)])
     asked = put(name="policy.txt", conflict="error")
@@ -746,6 +778,8 @@ CASES = [
     more_parts_than_announced,
     digests,
     a_retry_never_fails_for_having_succeeded,
+    a_retry_while_the_first_try_goes_on,
+    another_file_than_the_one_there,
     a_name_that_is_taken,
     two_uploads_of_one_name,
     refused_names,

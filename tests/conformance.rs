@@ -194,8 +194,8 @@ fn protocol_page() -> String {
 }
 
 /// The examples are the fenced blocks of the kind `wire`. Their lines say who sends, then the
-/// bytes as hex, then, behind a `#`, what they are. Where that begins with a text in quotes, the
-/// bytes must be that text.
+/// bytes as hex, then, behind a `#`, what they are. Where that is a text in quotes, a type or a
+/// length, the bytes must agree with it.
 fn examples(page: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     let mut open: Option<Example> = None;
@@ -245,6 +245,16 @@ impl Example {
                         .all(|(byte, &text)| byte.is_none_or(|byte| byte == text)),
                 "docs/PROTOCOL.md:{place}: the bytes are not the text beside them"
             );
+        }
+        for (label, end) in [("type ", ':'), ("length: ", ',')] {
+            if let Some(number) = meaning.trim().strip_prefix(label) {
+                let number = number.split(end).next().and_then(|text| text.parse().ok());
+                let bytes = bytes.iter().rev().copied();
+                let value = bytes.fold(0, |value: u64, byte| {
+                    value << 8 | u64::from(byte.unwrap_or(0))
+                });
+                assert_eq!(number, Some(value), "docs/PROTOCOL.md:{place}");
+            }
         }
         match self.turns.last_mut() {
             Some(turn) if turn.by_client == by_client => turn.bytes.extend(bytes),
