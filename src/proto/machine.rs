@@ -52,7 +52,8 @@ pub enum Action {
     Abort,
     /// Show a person this text of the peer's.
     Show(Box<str>),
-    /// Every reply is out: shut down the sending side of the socket.
+    /// Every reply is out: throw the open upload away, and shut down the sending side of the
+    /// socket.
     FinishSending,
 }
 

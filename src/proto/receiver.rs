@@ -265,16 +265,17 @@ impl Receiver {
             self.go(Cause::Room, State::ReadType, now);
         }
         let idle = matches!(self.state, State::ReadType) && !self.upload_is_announced();
-        if self.stopping && idle {
+        if self.stopping && idle && self.action.is_none() {
             self.close_with(Cause::Stop, Fault::Shutdown, now);
         }
-        if self.replies.is_empty() && self.action.is_none() {
+        if self.replies.is_empty() {
             match self.state {
                 State::Drain(Drain::SendingToEnded) => self.go(Cause::Sent, State::Closed, now),
                 State::Drain(Drain::Sending) => {
                     self.state = State::Drain(Drain::Lingering);
                     self.watch.enter(now);
-                    self.act(Action::FinishSending);
+                    // It throws an open upload away too, so it may stand in for an abort.
+                    self.action = Some(Action::FinishSending);
                 }
                 _ => {}
             }

@@ -264,7 +264,7 @@ mod tests {
             wheel.advance(at(12_345));
             wheel.arm(3, at(12_345 + distance));
             wheel.advance(at(12_345 + distance));
-            assert_eq!(take(&mut wheel), [], "{distance} early");
+            assert!(take(&mut wheel).is_empty(), "{distance} early");
             wheel.advance(at(12_345 + distance + 1));
             assert_eq!(take(&mut wheel), [3], "{distance} late");
         }

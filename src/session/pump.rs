@@ -212,20 +212,23 @@ impl<M: Machine, S: Store> Session<M, S> {
                         .store
                         .commit(upload, seal, self.key(around.token, ticket));
                 }
-                Action::Abort => {
-                    if self.upload.take().is_some() {
-                        around.counters.failed.add(1);
-                    }
-                    self.order = None;
-                    self.looking = None;
-                }
+                Action::Abort => self.abort(around),
                 Action::Show(text) => around.notes.push(Note::Message(text)),
                 Action::FinishSending => {
+                    self.abort(around);
                     // Fails only where the peer is gone, and then the next read says so.
                     let _ = self.stream.finish_sending();
                 }
             }
         }
+    }
+
+    fn abort(&mut self, around: &mut Surroundings<'_, S>) {
+        if self.upload.take().is_some() {
+            around.counters.failed.add(1);
+        }
+        self.order = None;
+        self.looking = None;
     }
 
     /// Begins the upload that was ordered, once there is a descriptor for it.

@@ -34,7 +34,7 @@ use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Store, Wake};
 use crate::proto::{Conflict, Order, Seal};
 use bulk::Task;
 use committer::{Job, Reports};
-use root::Root;
+use root::{Naming, Root};
 pub use upload::FolderUpload;
 
 /// What a stored file survives.
@@ -71,7 +71,11 @@ impl FolderStore {
     /// # Errors
     /// Where the folder can't be made, opened or written to; the error names it.
     pub fn open(path: &Path, durability: Durability) -> io::Result<FolderStore> {
-        let root = Arc::new(Root::open(path, durability)?);
+        FolderStore::with_root(Root::open(path, durability, Naming::Best)?)
+    }
+
+    fn with_root(root: Root) -> io::Result<FolderStore> {
+        let root = Arc::new(root);
         let (jobs, job_queue) = channel();
         let (tasks, task_queue) = channel();
         let (report, done) = channel();

@@ -15,9 +15,18 @@ use super::Durability;
 use crate::proto::name::RESERVED;
 use crate::store::{Error, random_letters};
 
-/// How a file without a name can be given one.
-const BY_DESCRIPTOR: &str = "files have no name until they are whole";
-const BY_PARTIAL: &str = "files are kept in .piecemeal/ until they are whole";
+/// Which kind of unfinished files to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// Nameless ones where the file system has them: a crash leaves nothing behind.
+    Best,
+    /// Partial ones with names of their own, as where there is nothing better.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the tests go both ways on one system")
+    )]
+    Partial,
+}
 
 /// An open folder.
 #[derive(Debug)]
@@ -47,7 +56,7 @@ struct Partial {
 
 impl Root {
     /// Opens a folder, making it where it is missing, and finds out what its file system can do.
-    pub(super) fn open(path: &Path, durability: Durability) -> io::Result<Root> {
+    pub(super) fn open(path: &Path, durability: Durability, naming: Naming) -> io::Result<Root> {
         let named = |doing: &str, error: io::Error| {
             let shown =
                 crate::proto::text::escaped(path.as_os_str().as_encoded_bytes()).to_string();
@@ -76,7 +85,7 @@ impl Root {
             failed: AtomicBool::new(false),
         };
         root.sweep().map_err(|error| named("clean up", error))?;
-        root.nameless = root.can_be_nameless();
+        root.nameless = naming == Naming::Best && root.can_be_nameless();
         if !root.nameless {
             // Shows now, rather than with the first upload, that the folder can be written to.
             drop(
@@ -89,9 +98,9 @@ impl Root {
 
     pub(super) fn description(&self) -> &'static str {
         if self.nameless {
-            BY_DESCRIPTOR
+            "files have no name until they are whole"
         } else {
-            BY_PARTIAL
+            "files are kept in .piecemeal/ until they are whole"
         }
     }
 
@@ -236,10 +245,13 @@ impl Root {
         let Ok(file) = rustix::fs::openat(&self.folder, ".", flags, mode) else {
             return false;
         };
-        let Ok(work) = self.work() else { return false };
+        let Ok(work) = self.make_work() else {
+            return false;
+        };
         let name = part_name();
-        let linked = self.link_nameless(&File::from(file), work, &name).is_ok();
-        let _ = rustix::fs::unlinkat(work, &name, AtFlags::empty());
+        let linked = self.link_nameless(&File::from(file), &work, &name).is_ok();
+        let _ = rustix::fs::unlinkat(&work, &name, AtFlags::empty());
+        self.remove_work(&work);
         linked
     }
 
@@ -248,12 +260,35 @@ impl Root {
         if let Some(work) = self.work.get() {
             return Ok(work);
         }
-        match rustix::fs::mkdirat(&self.folder, RESERVED, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error),
-        }
-        let work = self.open_work()?;
+        let work = self.make_work()?;
         Ok(self.work.get_or_init(|| Arc::new(work)))
+    }
+
+    /// Makes and opens the work folder. A shared lock on it says that it is in use, so that
+    /// another server doesn't take it away.
+    fn make_work(&self) -> Result<OwnedFd, Errno> {
+        loop {
+            match rustix::fs::mkdirat(&self.folder, RESERVED, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+            let work = match self.open_work() {
+                Err(Errno::NOENT) => continue,
+                work => work?,
+            };
+            rustix::fs::flock(&work, FlockOperation::LockShared)?;
+            // It may have been taken away before it was locked.
+            if rustix::fs::fstat(&work)?.st_nlink > 0 {
+                return Ok(work);
+            }
+        }
+    }
+
+    /// Takes the work folder away where it is empty and nobody else uses it.
+    fn remove_work(&self, work: &OwnedFd) {
+        if rustix::fs::flock(work, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = rustix::fs::unlinkat(&self.folder, RESERVED, AtFlags::REMOVEDIR);
+        }
     }
 
     fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
@@ -294,10 +329,9 @@ impl Root {
 }
 
 impl Drop for Root {
-    /// Takes the work folder away where nothing is in it.
     fn drop(&mut self) {
-        if self.work.get().is_some() {
-            let _ = rustix::fs::unlinkat(&self.folder, RESERVED, AtFlags::REMOVEDIR);
+        if let Some(work) = self.work.get() {
+            self.remove_work(work);
         }
     }
 }

@@ -1,0 +1,436 @@
+//! What each message leads to.
+
+use super::*;
+
+fn statuses(rules: Rules, messages: &[Vec<u8>]) -> Vec<String> {
+    let mut rig = Rig::new(rules);
+    rig.feed(&messages.concat());
+    rig.statuses()
+}
+
+#[test]
+fn a_name_is_answered_with_two_bytes_and_its_data_with_a_receipt() {
+    let mut rig = Rig::new(rules());
+    rig.feed(&[string("a"), data(b"12345")].concat());
+    assert_eq!(
+        rig.replies(),
+        ["OK", "OK\nname=stored\nsize=5\ndurable=yes"]
+    );
+    assert!(rig.log.contains(&Event::Reserve(5)));
+    assert!(rig.log.contains(&Event::Commit(Seal {
+        size: 5,
+        digest: None
+    })));
+}
+
+#[test]
+fn a_refused_name_answers_for_its_data_until_another_name_comes() {
+    let refused = statuses(
+        rules(),
+        &[
+            string("taken"),
+            data(b"1"),
+            data(b"22"),
+            end(End::default()),
+            string("a"),
+            data(b"3"),
+        ],
+    );
+    assert_eq!(
+        refused,
+        [
+            "ERR exists",
+            "ERR exists",
+            "ERR exists",
+            "ERR exists",
+            "OK",
+            "OK"
+        ]
+    );
+    let unreadable = statuses(
+        rules(),
+        &[message(Kind::String, b"\xff"), data(b"1"), data(b"")],
+    );
+    assert_eq!(unreadable, ["ERR bad-text"; 3]);
+}
+
+#[test]
+fn an_upload_with_an_end_of_its_own_takes_any_number_of_parts() {
+    let mut rig = Rig::new(rules());
+    let parts = [
+        put(&explicit("a")),
+        data(b"1"),
+        data(b"23"),
+        end(End::default()),
+    ];
+    rig.feed(&parts.concat());
+    assert_eq!(rig.statuses(), ["OK", "OK", "OK", "OK"]);
+    assert!(rig.log.contains(&Event::Commit(Seal {
+        size: 3,
+        digest: None
+    })));
+}
+
+#[test]
+fn an_end_that_says_something_else_than_was_stored_keeps_nothing() {
+    let digest = |byte| Some(Digest([byte; 32]));
+    let announced = Put {
+        digest: digest(1),
+        ..explicit("a")
+    };
+    let sized = Put {
+        size: Some(2),
+        ..explicit("a")
+    };
+    for (announced, said) in [
+        (
+            explicit("a"),
+            End {
+                size: Some(2),
+                digest: None,
+            },
+        ),
+        (sized, End::default()),
+        (
+            announced,
+            End {
+                size: None,
+                digest: digest(2),
+            },
+        ),
+        (
+            explicit("a"),
+            End {
+                size: None,
+                digest: digest(0xbd),
+            },
+        ),
+    ] {
+        let last = statuses(rules(), &[put(&announced), data(b"1"), end(said)]).pop();
+        assert_eq!(
+            last.as_deref(),
+            Some("ERR digest"),
+            "{announced:?} {said:?}"
+        );
+    }
+}
+
+#[test]
+fn what_comes_at_the_wrong_time_is_a_bad_state_and_the_connection_goes_on() {
+    let sized = |size| Put {
+        size: Some(size),
+        ..announced("a")
+    };
+    for (what, messages) in [
+        ("END without an upload", vec![end(End::default())]),
+        (
+            "END of an upload without end=explicit",
+            vec![string("a"), end(End::default())],
+        ),
+        (
+            "DATA shorter than the PUT said",
+            vec![put(&sized(3)), data(b"12")],
+        ),
+        (
+            "DATA longer than the PUT said",
+            vec![put(&sized(1)), data(b"12")],
+        ),
+        (
+            "more parts than the PUT said",
+            vec![
+                put(&Put {
+                    size: Some(1),
+                    ..explicit("a")
+                }),
+                data(b"1"),
+                data(b"2"),
+            ],
+        ),
+    ] {
+        let messages = [messages, vec![string("b"), data(b"good")]].concat();
+        let statuses = statuses(rules(), &messages);
+        assert!(
+            statuses.contains(&"ERR bad-state".to_owned()),
+            "{what}: {statuses:?}"
+        );
+        assert_eq!(statuses[statuses.len() - 2..], ["OK", "OK"], "{what}");
+    }
+}
+
+#[test]
+fn a_client_may_not_ask_for_more_destruction_than_the_server_allows() {
+    let asking = |conflict| {
+        put(&Put {
+            conflict: Some(conflict),
+            ..announced("a")
+        })
+    };
+    let strict = rules();
+    let lax = Rules {
+        conflict: Conflict::Overwrite,
+        ..rules()
+    };
+    assert_eq!(
+        statuses(strict, &[asking(Conflict::Overwrite)]),
+        ["ERR bad-state"]
+    );
+    assert_eq!(statuses(strict, &[asking(Conflict::Rename)]), ["OK"]);
+    assert_eq!(statuses(lax, &[asking(Conflict::Overwrite)]), ["OK"]);
+}
+
+#[test]
+fn a_file_that_is_there_already_needs_no_bytes_and_a_pipelined_body_is_taken_all_the_same() {
+    let there = Put {
+        digest: Some(Digest([7; 32])),
+        size: Some(5),
+        ..announced("there")
+    };
+    let mut rig = Rig::new(rules());
+    rig.feed(&[put(&there), data(b"")].concat());
+    assert_eq!(rig.replies()[0], "OK\noffset=5");
+    assert!(rig.replies()[1].starts_with("OK\nname=there\nsize=5\nblake3=0707"));
+
+    let mut rig = Rig::new(rules());
+    rig.feed(&[put(&there), data(b"12345")].concat());
+    assert_eq!(rig.statuses(), ["OK", "OK"]);
+    assert!(rig.log.contains(&Event::Commit(Seal {
+        size: 5,
+        digest: there.digest
+    })));
+
+    let explicit = Put {
+        explicit_end: true,
+        ..there
+    };
+    let done = End {
+        size: Some(5),
+        digest: None,
+    };
+    let replies = statuses(rules(), &[put(&explicit), data(b""), end(done)]);
+    assert_eq!(replies, ["OK", "OK", "OK"]);
+    let replies = statuses(
+        rules(),
+        &[
+            put(&explicit),
+            end(End {
+                size: Some(6),
+                digest: None,
+            }),
+        ],
+    );
+    assert_eq!(replies, ["OK", "ERR digest"]);
+}
+
+#[test]
+fn no_length_makes_the_arithmetic_wrap() {
+    let mut rig = Rig::new(rules());
+    let huge = [&[9][..], &u64::MAX.to_le_bytes()].concat();
+    rig.feed(&huge);
+    assert_eq!(rig.statuses(), ["ERR no-space"]);
+    let mut rig = Rig::new(rules());
+    rig.feed(&[put(&explicit("a")), data(b"1"), huge].concat());
+    assert_eq!(rig.statuses()[2], "ERR bad-state");
+    assert!(
+        rig.log.contains(&Event::FinishSending),
+        "nobody waits for 2^64 bytes"
+    );
+}
+
+#[test]
+fn too_large_goes_on_where_the_rest_is_short_and_closes_where_it_is_not() {
+    let limited = Rules {
+        max_size: Some(4),
+        ..rules()
+    };
+    let sized = Put {
+        size: Some(5),
+        ..announced("a")
+    };
+    let small = statuses(limited, &[put(&sized), data(b"12345"), data(b"1")]);
+    assert_eq!(small, ["ERR too-large", "ERR too-large", "ERR too-large"]);
+    let unnamed = statuses(limited, &[data(b"12345"), data(b"1234")]);
+    assert_eq!(unnamed, ["ERR too-large", "OK"]);
+    let mut rig = Rig::new(limited);
+    rig.feed(&[9, 0, 0, 0, 0, 1, 0, 0, 0, 42]);
+    assert_eq!(rig.replies().len(), 1);
+    assert!(
+        rig.replies()[0].ends_with("\nlimit=4"),
+        "{:?}",
+        rig.replies()
+    );
+    assert_eq!(rig.log.last(), Some(&Event::FinishSending));
+}
+
+#[test]
+fn a_stream_of_unknown_length_may_reach_the_limit_but_not_pass_it() {
+    let limited = Rules {
+        max_size: Some(4),
+        accept_eof: true,
+        ..rules()
+    };
+    let mut rig = Rig::new(limited);
+    rig.feed(b"\x0a1234");
+    rig.end();
+    assert_eq!(rig.statuses(), ["OK"]);
+    rig.end();
+    assert_eq!(rig.log.last(), Some(&Event::Closed));
+
+    let mut rig = Rig::new(limited);
+    rig.feed(b"\x0a12345");
+    assert_eq!(rig.statuses(), ["ERR too-large"]);
+    assert!(rig.log.contains(&Event::Abort));
+}
+
+#[test]
+fn a_peer_that_ends_in_a_body_is_told_and_one_that_ends_in_a_header_is_not() {
+    for (bytes, statuses) in [
+        (data(b"12345")[..4].to_vec(), vec!["ERR incomplete"]),
+        (string("name")[..5].to_vec(), vec!["ERR incomplete"]),
+        (vec![1], vec![]),
+        (vec![9, 0, 0], vec![]),
+        (vec![], vec![]),
+    ] {
+        let mut rig = Rig::new(rules());
+        rig.feed(&bytes);
+        rig.end();
+        assert_eq!(rig.statuses(), statuses, "{bytes:?}");
+        assert_eq!(rig.log.last(), Some(&Event::Closed), "{bytes:?}");
+        assert!(!rig.open, "{bytes:?} left an upload open");
+    }
+}
+
+#[test]
+fn messages_are_shown_and_sent_back_and_uploads_work_beside_them() {
+    let talking = Rules {
+        strings: crate::proto::Strings::Message,
+        ..rules()
+    };
+    let mut rig = Rig::new(talking);
+    rig.feed(
+        &[
+            string("hello"),
+            message(Kind::String, b"\xff"),
+            string(""),
+            data(b"1"),
+        ]
+        .concat(),
+    );
+    assert_eq!(rig.replies()[0], "Message: hello");
+    assert_eq!(rig.statuses()[1..], ["ERR bad-text", "Message: ", "OK"]);
+    assert!(rig.log.contains(&Event::Show("hello".into())));
+}
+
+#[test]
+fn small_uploads_run_ahead_of_the_store_and_their_replies_stay_in_order() {
+    let mut rig = Rig::new(rules());
+    rig.late = true;
+    rig.feed(&[string("a"), data(b"1"), string("taken"), data(b"22")].concat());
+    assert_eq!(
+        rig.statuses(),
+        ["OK"],
+        "the refusals wait for the first upload"
+    );
+    rig.stored();
+    assert_eq!(rig.statuses(), ["OK", "OK", "ERR exists", "ERR exists"]);
+}
+
+#[test]
+fn nothing_runs_ahead_of_a_large_upload() {
+    let mut rig = Rig::new(rules());
+    rig.late = true;
+    let body = vec![0; usize::try_from(crate::proto::limits::RUN_AHEAD_SIZE).unwrap() + 1];
+    let next = string("b");
+    let session = [data(&body), next.clone()].concat();
+    assert_eq!(
+        rig.feed(&session),
+        next,
+        "the next message is left in the socket"
+    );
+    rig.stored();
+    assert_eq!(rig.feed(&next), b"");
+    assert_eq!(rig.statuses(), ["OK", "OK"]);
+}
+
+#[test]
+fn no_more_than_so_many_uploads_wait_for_the_store() {
+    let mut rig = Rig::new(rules());
+    rig.late = true;
+    let session = data(b"1").repeat(RUN_AHEAD_MOST + 1);
+    let rest = rig.feed(&session).len();
+    assert_eq!(rest, data(b"1").len());
+    for _ in 0..RUN_AHEAD_MOST {
+        rig.stored();
+    }
+    assert_eq!(rig.statuses().len(), RUN_AHEAD_MOST);
+}
+
+#[test]
+fn a_peer_that_reads_no_replies_has_none_of_its_messages_read() {
+    let talking = Rules {
+        strings: crate::proto::Strings::Message,
+        ..rules()
+    };
+    let mut rig = Rig::new(talking);
+    rig.deaf = true;
+    let session = string(&"x".repeat(4096)).repeat(100);
+    let rest = rig.feed(&session).len();
+    assert!(rest > session.len() / 2, "memory for replies is bounded");
+    assert_eq!(rig.machine.want(), Want::Wait);
+}
+
+#[test]
+fn a_name_that_can_not_be_made_durable_is_told_and_ends_the_connection() {
+    let mut rig = Rig::new(rules());
+    rig.feed(&[string("unknown"), data(b"1")].concat());
+    assert_eq!(rig.statuses(), ["OK", "ERR unknown"]);
+    assert_eq!(rig.log.last(), Some(&Event::FinishSending));
+}
+
+#[test]
+fn a_lost_connection_waits_for_its_commits_and_then_closes() {
+    let mut rig = Rig::new(rules());
+    rig.late = true;
+    rig.feed(&data(b"1"));
+    rig.machine.handle_lost();
+    rig.settle();
+    assert_eq!(rig.machine.want(), Want::Wait);
+    assert_eq!(rig.machine.deadline(), None);
+    rig.stored();
+    assert_eq!(rig.machine.want(), Want::Close);
+}
+
+#[test]
+fn a_stop_lets_an_upload_finish_and_turns_an_idle_peer_away() {
+    let mut rig = Rig::new(rules());
+    rig.machine.handle_stop(Stop::Soon, rig.now);
+    rig.settle();
+    assert_eq!(rig.statuses(), ["ERR shutdown"]);
+
+    let mut rig = Rig::new(rules());
+    rig.feed(&string("a"));
+    rig.machine.handle_stop(Stop::Soon, rig.now);
+    rig.settle();
+    rig.feed(&data(b"1"));
+    assert_eq!(rig.statuses(), ["OK", "OK", "ERR shutdown"]);
+
+    let mut rig = Rig::new(rules());
+    rig.feed(&[string("a"), data(b"12345")[..3].to_vec()].concat());
+    rig.machine.handle_stop(Stop::Now, rig.now);
+    rig.settle();
+    assert_eq!(rig.statuses(), ["OK", "ERR shutdown"]);
+    assert!(rig.log.contains(&Event::Abort));
+}
+
+#[test]
+fn a_peer_that_is_turned_away_reads_why() {
+    let fault = Fault::Busy { retry: 2 };
+    let mut rig = Rig::of(Receiver::refusing(Arc::new(rules()), fault, Moment::START));
+    let Answer::Refused(refusal) = Answer::parse(&rig.replies()[0]) else {
+        panic!("no refusal")
+    };
+    assert_eq!(refusal.retry, Some(2));
+    rig.feed(&data(b"whatever it sends meanwhile"));
+    assert_eq!(rig.replies().len(), 1);
+    rig.end();
+    assert_eq!(rig.log.last(), Some(&Event::Closed));
+}
