@@ -3,9 +3,10 @@
 //! Nothing here waits for a time. A test waits for a line, a reply or the end of a stream, and
 //! [`GUARD`] only keeps one that waits in vain from hanging.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod client;
+mod fake;
 mod lines;
 mod messages;
 mod server;
@@ -14,10 +15,13 @@ mod tools;
 use std::time::Duration;
 
 pub(crate) use client::{Client, Reply};
+pub(crate) use fake::{Fake, Peer};
 pub(crate) use lines::Lines;
 pub(crate) use messages::{data, data_eof, data_header, digest, end, put, string};
 pub(crate) use server::{Server, Starter};
-pub(crate) use tools::{Ran, closed_port, command, piecemeal, signal, skipped};
+pub(crate) use tools::{
+    Ran, closed_port, command, piecemeal, piecemeal_with_input, signal, skipped,
+};
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_piecemeal");
