@@ -1,7 +1,6 @@
 //! The `piecemeal` command: arguments → configuration → exit code.
 
 mod cli;
-mod demo;
 
 use std::process::ExitCode;
 

@@ -23,7 +23,7 @@ Exit codes:
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub(super) enum Exit {
     Success,
     Other,
     Usage,

@@ -1,6 +1,7 @@
 //! The command line. Each command turns its arguments into the library's configuration, and what
 //! came of it into an [`Exit`].
 
+mod demo;
 mod exit;
 mod logging;
 mod progress;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use exit::Exit;
+use exit::Exit;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -49,18 +50,18 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Say(arguments) => say::run(arguments),
-        Command::Demo => crate::demo::run(),
+        Command::Demo => demo::run(),
     };
     exit.into()
 }
 
 /// Writes a line to standard error. Nobody may read it, which is no reason to fail.
-pub(crate) fn tell(line: impl Display) {
+fn tell(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Writes a line to standard output, likewise.
-pub(crate) fn print(line: impl Display) {
+fn print(line: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 

@@ -35,7 +35,7 @@ pub(super) fn count(text: &str) -> Result<Limit<usize>, String> {
 }
 
 /// A size for people: `1.5 MiB`.
-pub(crate) fn show_size(bytes: u64) -> String {
+pub(super) fn show_size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 

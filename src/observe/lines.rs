@@ -133,22 +133,35 @@ mod tests {
         }
     }
 
-    fn gated() -> (
-        LineWriter,
-        Receiver<Vec<u8>>,
-        Sender<io::Result<()>>,
-        Arc<Counters>,
-    ) {
+    /// A writer whose sink is a gate, and the test's ends of it.
+    struct Gated {
+        writer: LineWriter,
+        seen: Receiver<Vec<u8>>,
+        open: Sender<io::Result<()>>,
+        counters: Arc<Counters>,
+    }
+
+    fn gated() -> Gated {
         let (got, seen) = channel();
         let (open, go_on) = channel();
         let counters = Arc::new(Counters::default());
         let writer = LineWriter::start("lines", Gate { got, go_on }, Arc::clone(&counters));
-        (writer.expect("a thread"), seen, open, counters)
+        Gated {
+            writer: writer.expect("a thread"),
+            seen,
+            open,
+            counters,
+        }
     }
 
     #[test]
     fn a_stalled_reader_costs_lines_and_not_time() {
-        let (writer, seen, open, counters) = gated();
+        let Gated {
+            writer,
+            seen,
+            open,
+            counters,
+        } = gated();
         let lines = writer.sender();
         lines.line("first");
         assert_eq!(seen.recv().expect("it is written"), b"first\n");
@@ -169,7 +182,12 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_ends_the_writing_and_nothing_else() {
-        let (writer, seen, open, counters) = gated();
+        let Gated {
+            writer,
+            seen,
+            open,
+            counters,
+        } = gated();
         let lines = writer.sender();
         lines.line("first");
         seen.recv().expect("it is written");

@@ -30,25 +30,28 @@
 //! Two things are never here. A file's body: the machine says how many bytes to move from the
 //! socket to the store, and is told how many moved. And a clock: the time is an argument.
 //!
-//! What a message *means* once it is complete is in `receiver/meaning.rs`.
+//! What a message *means* once it is complete is in `receiver/meaning.rs`; what an upload is, in
+//! `receiver/upload.rs`; how a connection ends, in `receiver/ending.rs`.
 
+mod ending;
 mod meaning;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::sync::Arc;
 
-use super::digest::Digest;
-use super::error::{Fault, Stalled};
+use super::error::Fault;
 use super::header::Length;
 use super::kind::Kind;
-use super::limits::{LINGER_IDLE, LINGER_MOST, RUN_AHEAD_MOST, Rules, SKIP_TIME, UNREAD_MOST};
+use super::limits::{RUN_AHEAD_MOST, Rules, UNREAD_MOST};
 use super::machine::{Action, Begun, Machine, Order, Progress, Stop, Ticket, Want};
 use super::moment::Moment;
 use super::replies::Replies;
 use super::reply::{Receipt, Reply};
 use super::transitions::{Cause, StateName, Transition, is_legal};
-use super::watch::{Watch, earlier};
+use super::watch::Watch;
+use upload::{Body, Opening, Target};
 
 /// One connection, as the server sees it.
 #[derive(Debug)]
@@ -97,65 +100,6 @@ struct Text {
     kind: Kind,
     left: usize,
     bytes: Vec<u8>,
-}
-
-/// An upload that the store was asked about.
-#[derive(Debug)]
-struct Opening {
-    upload: Upload,
-    then: Then,
-}
-
-/// What follows once the store has answered.
-#[derive(Debug)]
-enum Then {
-    /// A STRING is answered.
-    AnswerName,
-    /// A PUT is answered. The order is kept where the store may know the file already.
-    AnswerPut(Option<Box<Order>>),
-    /// The body that was announced is read.
-    TakeBody(Option<u64>),
-}
-
-/// A file's bytes on their way into the store.
-#[derive(Debug)]
-struct Body {
-    upload: Upload,
-    /// Bytes still to come in this message; `None` is until the peer ends its stream.
-    left: Option<u64>,
-}
-
-/// An upload that the store has open.
-#[derive(Clone, Debug, Default)]
-struct Upload {
-    /// Bytes it has so far.
-    have: u64,
-    /// Bytes it was announced to have.
-    size: Option<u64>,
-    digest: Option<Digest>,
-    /// Whether END completes it, and not the first DATA.
-    explicit_end: bool,
-}
-
-/// What the next DATA message is for.
-#[derive(Debug)]
-enum Target {
-    /// Nothing was announced: it begins an unnamed upload.
-    Unnamed,
-    /// An upload that the store has open.
-    Upload(Upload),
-    /// A file that is there already, as it was announced.
-    Present(Box<Present>),
-    /// A name that was refused: the same reason answers whatever comes for it.
-    Refused(Box<Fault>),
-}
-
-/// A file that was there before its upload began.
-#[derive(Debug)]
-struct Present {
-    upload: Upload,
-    order: Box<Order>,
-    receipt: Receipt,
 }
 
 /// How far the end of a connection has come.
@@ -234,18 +178,6 @@ impl Receiver {
     fn abort(&mut self) {
         debug_assert!(matches!(self.action, None | Some(Action::Abort)));
         self.action = Some(Action::Abort);
-    }
-
-    /// Answers with a fault after which the connection ends.
-    fn close_with(&mut self, cause: Cause, fault: Fault, now: Moment) {
-        self.replies.push(Reply::Fault(fault));
-        self.drain(cause, Drain::Sending, now);
-    }
-
-    fn drain(&mut self, cause: Cause, how: Drain, now: Moment) {
-        self.target = Target::Unnamed;
-        self.abort();
-        self.go(cause, State::Drain(how), now);
     }
 
     /// Takes the steps that need no further event. Every `handle_` ends with it.
@@ -426,39 +358,10 @@ impl Machine for Receiver {
     }
 
     fn handle_deadline(&mut self, now: Moment) {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
-            return;
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.deadline_passed(now);
+            self.settle(now);
         }
-        let deadlines = self.rules.deadlines;
-        if self
-            .watch
-            .unread_until(&deadlines)
-            .is_some_and(|until| until <= now)
-        {
-            // It doesn't read, so it can't be told.
-            self.target = Target::Unnamed;
-            self.abort();
-            self.go(Cause::Deadline, State::Closed, now);
-            return;
-        }
-        match self.state {
-            State::ReadType if self.begun > 0 => {
-                self.close_with(Cause::Deadline, Fault::Timeout(Stalled::Connection), now);
-            }
-            State::ReadType | State::ReadLen(..) => {
-                self.close_with(Cause::Deadline, Fault::Timeout(Stalled::Header), now);
-            }
-            State::ReadText(_) | State::ReadBody(_) => {
-                if self.watch.body_too_slow(&deadlines, now) {
-                    self.close_with(Cause::Deadline, Fault::Timeout(Stalled::Body), now);
-                }
-            }
-            // Its reply went out when the body was refused.
-            State::Skip { .. } => self.drain(Cause::Deadline, Drain::Sending, now),
-            State::Drain(_) => self.go(Cause::Deadline, State::Closed, now),
-            State::Open(_) | State::Commit { .. } | State::Reply | State::Closed => {}
-        }
-        self.settle(now);
     }
 
     fn handle_stop(&mut self, stop: Stop, now: Moment) {
@@ -510,27 +413,7 @@ impl Machine for Receiver {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        let deadlines = &self.rules.deadlines;
-        let state = match &self.state {
-            State::ReadType if self.begun == 0 => self.watch.still_for(deadlines.header),
-            State::ReadType if self.replies.is_empty() => self.watch.still_for(deadlines.idle),
-            State::ReadLen(..) => deadlines.header.map(|most| self.watch.lasts_for(most)),
-            State::ReadText(_) | State::ReadBody(_) => self.watch.body_until(deadlines),
-            State::Skip { .. } => {
-                let still = self.watch.still_for(deadlines.stall);
-                earlier(still, Some(self.watch.lasts_for(SKIP_TIME)))
-            }
-            State::Drain(Drain::Lingering) => {
-                let still = self.watch.still_for(Some(LINGER_IDLE));
-                earlier(still, Some(self.watch.lasts_for(LINGER_MOST)))
-            }
-            _ => None,
-        };
-        let unread = match self.state {
-            State::Closed => None,
-            _ => self.watch.unread_until(deadlines),
-        };
-        earlier(state, unread)
+        self.next_deadline()
     }
 
     fn progress(&self) -> Progress {

@@ -100,6 +100,25 @@ pub struct Refusal {
     pub retry: Option<u64>,
 }
 
+impl Refusal {
+    /// Whether the server closes the connection after this reply whatever was refused. After the
+    /// others it may close all the same.
+    pub fn closes(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                Code::BadType
+                    | Code::BadLength
+                    | Code::Incomplete
+                    | Code::Timeout
+                    | Code::Busy
+                    | Code::Shutdown
+                    | Code::Unknown
+            )
+        )
+    }
+}
+
 impl Answer {
     /// Reads the text of a reply.
     pub fn parse(text: &str) -> Answer {

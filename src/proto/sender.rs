@@ -15,89 +15,26 @@
 //! [`Sender::body`] when there is no output; [`Sender::wants_digest`]; then, when it
 //! [`has_room`](Sender::has_room), it begins another upload.
 
+mod events;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use thiserror::Error;
-
-use super::announce::{Conflict, End, Put};
+use super::announce::{End, Put};
 use super::digest::Digest;
-use super::error::Code;
 use super::header::{self, Length};
 use super::kind::Kind;
 use super::limits::{REPLY_MOST, RUN_AHEAD_MOST, RUN_AHEAD_SIZE, TEXT_MOST};
 use super::moment::Moment;
 use super::reply::{Answer, Receipt, Refusal};
+pub use events::{Broken, Check, Event, Upload};
 
 /// Most messages that are sent ahead of their replies. An upload is up to three, and the server
 /// keeps only so many places for replies.
 const SENT_AHEAD_MOST: usize = RUN_AHEAD_MOST / 2;
-
-/// A file as it is announced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upload {
-    /// The caller's number for it; comes back with every event.
-    pub id: u64,
-    /// The name it is to have.
-    pub name: String,
-    /// Its bytes.
-    pub size: u64,
-    /// How its digest travels.
-    pub digest: Check,
-    /// What to do when the name is taken; `None` leaves it to the server.
-    pub conflict: Option<Conflict>,
-}
-
-/// How a digest travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// It is known, and announced with the name.
-    Known(Digest),
-    /// It will be known once the bytes have been read, and follows behind them.
-    AtEnd,
-    /// There is none.
-    None,
-}
-
-/// What a server's bytes have come to mean.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// An upload is stored.
-    Stored(u64, Receipt),
-    /// An upload is refused.
-    Refused(u64, Refusal),
-    /// A message was answered.
-    Said(u64, String),
-    /// The server ends the connection, and said why.
-    TurnedAway(Refusal),
-}
-
-/// How a server can break the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Broken {
-    /// It sent another message than a reply.
-    #[error("the server sent a message of type {0} where only replies (type 1) are due")]
-    NoReply(u8),
-    /// It sent a reply that is longer than any reply.
-    #[error("the server sent a reply of {0} bytes")]
-    LongReply(u64),
-    /// It sent a reply that is no text.
-    #[error("the server sent a reply that is not UTF-8")]
-    NotUtf8,
-    /// It answered what nobody asked.
-    #[error("the server sent a reply too many")]
-    OneTooMany,
-    /// It answered with something else than `OK` or `ERR`.
-    #[error("the server's reply is neither OK nor ERR")]
-    NotAnAnswer,
-    /// It completed an upload without a receipt, or with another size's or digest's.
-    #[error("the server's receipt is not that of the bytes that were sent")]
-    WrongReceipt,
-    /// It offered to go on from beyond the end.
-    #[error("the server offers to go on from beyond the file's end")]
-    WrongOffset,
-}
 
 /// One connection, as the client sees it.
 #[derive(Debug)]
@@ -501,25 +438,3 @@ impl Sender {
         }
     }
 }
-
-impl Refusal {
-    /// Whether the server closes the connection after this reply whatever was refused. After the
-    /// others it may close all the same.
-    pub fn closes(&self) -> bool {
-        matches!(
-            self.code,
-            Some(
-                Code::BadType
-                    | Code::BadLength
-                    | Code::Incomplete
-                    | Code::Timeout
-                    | Code::Busy
-                    | Code::Shutdown
-                    | Code::Unknown
-            )
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,282 @@
+use super::*;
+use std::io::{Read, Write};
+use std::sync::Arc;
 
+use crate::proto::{Receiver, Rules, Seal};
+use crate::store::memory::{Files, MemoryUpload};
+use crate::store::{Done, Error, MemoryStore, Opening, Wake};
+use mio::net::UnixStream;
+
+/// A memory store whose commits end when the test says so.
+#[derive(Debug, Default)]
+struct SlowStore {
+    inner: MemoryStore,
+    held: Vec<(MemoryUpload, Seal, Key)>,
+    full_after: Option<usize>,
+}
+
+impl Store for SlowStore {
+    type Upload = MemoryUpload;
+
+    fn set_wake(&mut self, wake: Wake) {
+        self.inner.set_wake(wake);
+    }
+
+    fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<MemoryUpload>, Error> {
+        self.inner.begin(order, key)
+    }
+
+    fn reserve(&mut self, upload: &mut MemoryUpload, total: u64) -> Result<(), Error> {
+        self.inner.reserve(upload, total)
+    }
+
+    fn write(&mut self, upload: &mut MemoryUpload, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(left) = &mut self.full_after {
+            *left = left
+                .checked_sub(bytes.len())
+                .ok_or(Error::Full(std::io::ErrorKind::StorageFull.into()))?;
+        }
+        self.inner.write(upload, bytes)
+    }
+
+    fn commit(&mut self, upload: MemoryUpload, seal: Seal, key: Key) {
+        self.held.push((upload, seal, key));
+    }
+
+    fn poll_done(&mut self) -> Option<Done> {
+        self.inner.poll_done()
+    }
+}
+
+/// A session at one end of a socket pair, and the test at the other.
+struct Bench {
+    session: Session<Receiver, SlowStore>,
+    peer: UnixStream,
+    ready: Readiness,
+    store: SlowStore,
+    files: Files,
+    counters: Counters,
+    spare: usize,
+    notes: Vec<Note>,
+    scratch: Vec<u8>,
+}
+
+const NOW: Moment = Moment::START;
+const ALL: Readiness = Readiness {
+    readable: true,
+    writable: true,
+    read_closed: false,
+};
+
+impl Bench {
+    fn new() -> Bench {
+        let (ours, peer) = UnixStream::pair().expect("a pair");
+        let machine = Receiver::new(Arc::new(Rules::default()), NOW);
+        let address = "unix:test".parse().expect("an address");
+        let store = SlowStore::default();
+        Bench {
+            session: Session::new(Stream::Unix(ours), address, machine),
+            peer,
+            ready: ALL,
+            files: store.inner.files(),
+            store,
+            counters: Counters::default(),
+            spare: 0,
+            notes: Vec::new(),
+            scratch: vec![0; BUDGET],
+        }
+    }
+
+    fn with<R>(
+        &mut self,
+        work: impl FnOnce(
+            &mut Session<Receiver, SlowStore>,
+            &mut Readiness,
+            &mut Surroundings<'_, SlowStore>,
+        ) -> R,
+    ) -> R {
+        let mut around = Surroundings {
+            store: &mut self.store,
+            scratch: &mut self.scratch,
+            counters: &self.counters,
+            spare: &mut self.spare,
+            notes: &mut self.notes,
+            token: Token::from_raw(1),
+            now: NOW,
+        };
+        work(&mut self.session, &mut self.ready, &mut around)
+    }
+
+    fn visit(&mut self) -> Visit {
+        self.with(|session, ready, around| session.visit(ready, around))
+    }
+
+    /// Visits as the reactor would, after an event.
+    fn event(&mut self) -> Visit {
+        self.ready = ALL;
+        self.visit()
+    }
+
+    /// The store ends every commit that it was asked for.
+    fn commit_all(&mut self) {
+        for (upload, seal, key) in std::mem::take(&mut self.store.held) {
+            self.store.inner.commit(upload, seal, key);
+        }
+        while let Some(Done::Stored(key, stored)) = self.store.poll_done() {
+            self.with(|session, _, around| session.stored(key.ticket, stored, around));
+        }
+    }
+
+    /// The codes and OKs that the peer can read now.
+    fn replies(&mut self) -> Vec<String> {
+        let mut bytes = vec![0; 1 << 16];
+        let got = self.peer.read(&mut bytes).unwrap_or(0);
+        let mut rest = &bytes[..got];
+        let mut replies = Vec::new();
+        while let [1, low, high, tail @ ..] = rest {
+            let (text, after) = tail.split_at(usize::from(u16::from_le_bytes([*low, *high])));
+            let text = String::from_utf8_lossy(text);
+            replies.push(text.lines().next().unwrap_or_default().to_owned());
+            rest = after;
+        }
+        replies
+    }
+}
+
+#[test]
+fn a_visit_ends_when_its_budget_is_spent_though_there_is_more() {
+    let mut bench = Bench::new();
+    bench.peer.write_all(&[4, 0, 0, 16]).expect("room");
+    let mut sent = 0;
+    let mut visits = 0;
+    while sent < 1 << 20 {
+        let piece = vec![7; (1 << 20) - sent];
+        sent += bench.peer.write(&piece).unwrap_or(0);
+        while let Visit::Again(_) = bench.event() {
+            visits += 1;
+            assert!(bench.counters.body_bytes.get() <= visits * BUDGET as u64);
+        }
+    }
+    bench.event();
+    bench.commit_all();
+    bench.event();
+    assert_eq!(bench.replies(), ["OK"]);
+    let name = &bench.files.names()[0];
+    assert_eq!(
+        bench.files.get(name).map(|bytes| bytes.len()),
+        Some(1 << 20)
+    );
+}
+
+#[test]
+fn a_second_file_is_begun_only_with_a_spare_descriptor_and_gives_it_back() {
+    let mut bench = Bench::new();
+    bench
+        .peer
+        .write_all(b"\x02\x01a\x02\x01b\x02\x01c")
+        .expect("room");
+    bench.event();
+    assert_eq!(
+        bench.store.held.len(),
+        1,
+        "each connection has one file for itself"
+    );
+    bench.spare = 1;
+    bench.visit();
+    assert_eq!((bench.store.held.len(), bench.spare), (2, 0));
+    bench.commit_all();
+    assert_eq!(bench.spare, 1);
+    bench.visit();
+    bench.commit_all();
+    bench.visit();
+    assert_eq!(bench.replies(), ["OK", "OK", "OK"]);
+    assert_eq!((bench.files.names().len(), bench.spare), (3, 1));
+}
+
+#[test]
+fn bytes_that_the_machine_does_not_want_yet_are_kept_and_used_later() {
+    let mut bench = Bench::new();
+    let large = vec![1; (1 << 20) + 1];
+    let mut session = b"\x04\x01\0\x10".to_vec();
+    session.extend(&large);
+    session.extend(b"\x01\x01\0n\x02\x02hi");
+    let mut at = 0;
+    while at < session.len() {
+        at += bench.peer.write(&session[at..]).unwrap_or(0);
+        while let Visit::Again(_) = bench.event() {}
+    }
+    bench.event();
+    assert!(!bench.session.kept.is_empty() && bench.session.kept.len() <= HEADER_READ);
+    bench.commit_all();
+    bench.event();
+    bench.commit_all();
+    bench.event();
+    assert_eq!(bench.replies(), ["OK", "OK", "OK"]);
+    assert_eq!(bench.files.get("n").as_deref(), Some(&b"hi"[..]));
+    assert_eq!(
+        bench.session.kept.capacity(),
+        0,
+        "an idle session keeps no buffer"
+    );
+}
+
+#[test]
+fn a_store_that_fills_up_in_the_middle_refuses_that_file_and_takes_the_next() {
+    let mut bench = Bench::new();
+    bench.store.full_after = Some(3);
+    bench.peer.write_all(b"\x02\x05").expect("room");
+    for byte in b"12345" {
+        bench.peer.write_all(&[*byte]).expect("room");
+        bench.event();
+    }
+    bench.store.full_after = None;
+    bench.peer.write_all(b"\x02\x02ok").expect("room");
+    bench.event();
+    bench.commit_all();
+    bench.event();
+    assert_eq!(bench.replies(), ["ERR no-space", "OK"]);
+    assert_eq!(bench.files.names().len(), 1);
+    assert!(matches!(
+        bench.notes[..],
+        [Note::Failed(_), Note::Stored(_)]
+    ));
+}
+
+#[test]
+fn a_message_that_comes_in_pieces_is_counted_once() {
+    let mut bench = Bench::new();
+    bench.spare = 1;
+    for piece in [&b"\x02"[..], b"\x03", b"a", b"bc", b"\x02\x01x"] {
+        bench.peer.write_all(piece).expect("room");
+        bench.event();
+    }
+    let counts = bench.counters.snapshot();
+    assert_eq!(
+        (counts.messages, counts.split_messages, counts.body_bytes),
+        (2, 1, 4)
+    );
+}
+
+#[test]
+fn a_peer_that_is_gone_leaves_when_its_commits_have_ended() {
+    let mut bench = Bench::new();
+    bench.spare = 8;
+    bench
+        .peer
+        .write_all(b"\x02\x01a\x02\x01b\x02\x05half")
+        .expect("room");
+    bench.event();
+    let (other, _) = UnixStream::pair().expect("a pair");
+    drop(std::mem::replace(&mut bench.peer, other));
+    // A read finds the end, and so a message cut off; the reply finds nobody.
+    assert!(matches!(bench.event(), Visit::Wait(_)));
+    assert_eq!(bench.counters.snapshot().failed, 1);
+    bench.commit_all();
+    assert_eq!(bench.event(), Visit::Close);
+    assert_eq!(
+        bench.files.names().len(),
+        2,
+        "what was whole is stored all the same"
+    );
+    assert_eq!(bench.spare, 8);
+}

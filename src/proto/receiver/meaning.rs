@@ -2,9 +2,9 @@
 
 use std::mem;
 
+use super::upload::{Body, Opening, Present, Target, Then, Upload};
 use super::{
-    Action, Begun, Body, Cause, Fault, Kind, Length, Moment, Opening, Order, Present, Receiver,
-    Reply, State, Target, Text, Then, Upload,
+    Action, Begun, Cause, Fault, Kind, Length, Moment, Order, Receiver, Reply, State, Text,
 };
 use crate::proto::announce::{End, Put};
 use crate::proto::limits::{RUN_AHEAD_SIZE, SKIP_MOST, Strings, TEXT_MOST};
@@ -64,7 +64,7 @@ impl Receiver {
                 self.refuse_body(Cause::Length, *fault, length, now);
             }
             Target::Present(present) => self.data_for_present(present, length, now),
-            Target::Upload(upload) => match self.checked_total(&upload, length) {
+            Target::Upload(upload) => match upload.grown_by(length, self.rules.max_size) {
                 Err(fault) => self.drop_upload(Cause::Length, &upload, fault, length, now),
                 Ok(Some(total)) if upload.size.is_none() => {
                     self.act(Action::Reserve(total));
@@ -75,7 +75,7 @@ impl Receiver {
             },
             Target::Unnamed => {
                 let upload = Upload::default();
-                if let Err(fault) = self.checked_total(&upload, length) {
+                if let Err(fault) = upload.grown_by(length, self.rules.max_size) {
                     return self.refuse_body(Cause::Length, fault, length, now);
                 }
                 let conflict = self.rules.conflict;
@@ -103,40 +103,12 @@ impl Receiver {
             };
             return self.answer(Cause::Length, reply, now);
         }
-        if let Err(fault) = self.checked_total(&present.upload, length) {
+        if let Err(fault) = present.upload.grown_by(length, self.rules.max_size) {
             return self.drop_upload(Cause::Length, &present.upload, fault, length, now);
         }
         present.order.look_first = false;
         self.act(Action::Begin(present.order));
         self.ask(Cause::Length, present.upload, Then::TakeBody(length), now);
-    }
-
-    /// Bytes that the upload will have with `length` more, or why it may not have them.
-    fn checked_total(&self, upload: &Upload, length: Option<u64>) -> Result<Option<u64>, Fault> {
-        let Some(length) = length else {
-            if upload.explicit_end {
-                return Err(Fault::BadState("a DATA_EOF can't be followed by its END"));
-            }
-            return Ok(None);
-        };
-        let total = upload.have.checked_add(length);
-        if let Some(limit) = self.rules.max_size
-            && total.is_none_or(|total| total > limit)
-        {
-            return Err(Fault::TooLarge { limit });
-        }
-        match (total, upload.size) {
-            (None, _) => Err(Fault::BadState(
-                "the upload would be larger than 2^64 bytes",
-            )),
-            (Some(total), Some(size)) if upload.explicit_end && total > size => {
-                Err(Fault::BadState("more DATA than the PUT's size"))
-            }
-            (Some(total), Some(size)) if !upload.explicit_end && total != size => {
-                Err(Fault::BadState("the DATA is not as long as the PUT said"))
-            }
-            (Some(total), _) => Ok(Some(total)),
-        }
     }
 
     /// A STRING, PUT or END, once its last byte is there.
@@ -411,29 +383,5 @@ impl Receiver {
     fn answer(&mut self, cause: Cause, reply: Reply, now: Moment) {
         self.replies.push(reply);
         self.go(cause, State::Reply, now);
-    }
-}
-
-impl Upload {
-    /// The upload with what END adds, or what END finds wrong with it when it has `have` bytes.
-    fn ended(&self, end: End, have: u64) -> Result<Upload, Fault> {
-        if [self.size, end.size]
-            .into_iter()
-            .flatten()
-            .any(|size| size != have)
-        {
-            return Err(Fault::Digest(
-                "the stored bytes are not as many as was said",
-            ));
-        }
-        match (self.digest, end.digest) {
-            (Some(put), Some(end)) if put != end => {
-                Err(Fault::Digest("END's digest is not the one that PUT gave"))
-            }
-            (put, end) => Ok(Upload {
-                digest: end.or(put),
-                ..self.clone()
-            }),
-        }
     }
 }

@@ -159,7 +159,12 @@ fn work(root: &Root, task: Task, jobs: &Sender<Job>, reports: &Reports, block: &
         Task::Sync(mut job) => match job.make_safe(root, block) {
             // The committer outlives this thread.
             Ok(()) => drop(jobs.send(job)),
-            Err(error) => reports.send([Done::Stored(job.key, Err(error))]),
+            Err(error) => {
+                let key = job.key;
+                // First, so that a report finds the file gone.
+                drop(job);
+                reports.send([Done::Stored(key, Err(error))]);
+            }
         },
         Task::Discard(unfinished) => drop(unfinished),
         Task::Look { name, digest, key } => {

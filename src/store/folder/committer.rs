@@ -173,9 +173,9 @@ pub(super) fn start(
                 let mut batch: Vec<Job> =
                     std::iter::once(first).chain(rest.take(BATCH - 1)).collect();
                 let results = commit(&root, &mut batch, &mut block);
-                reports.send(results);
-                // Only now are the files closed, and those that failed freed.
+                // First, so that a report finds the descriptors free and failed files gone.
                 drop(batch);
+                reports.send(results);
             }
         })
 }

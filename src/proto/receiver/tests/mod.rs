@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::proto::Digest;
 use crate::proto::announce::{Conflict, End, Put};
 use crate::proto::header;
 use crate::proto::machine::Seal;

@@ -19,7 +19,7 @@ use piecemeal::store::folder::Durability;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::cli::{Exit, print, tell};
+use super::{Exit, print, tell};
 
 /// Files that the ordinary clients send; one more comes a byte at a time.
 const FILES: usize = 199;
@@ -44,7 +44,7 @@ const EDGES: [u64; 10] = [
 /// The bytes that come one at a time.
 const DRIP: &[u8] = b"sockets hand over only part of a message at a time";
 
-pub(crate) fn run() -> Exit {
+pub(super) fn run() -> Exit {
     match demo() {
         Ok(true) => Exit::Success,
         Ok(false) => Exit::Other,

@@ -1,0 +1,72 @@
+//! What goes into a [`Sender`](super::Sender), and what comes out.
+
+use thiserror::Error;
+
+use crate::proto::announce::Conflict;
+use crate::proto::digest::Digest;
+use crate::proto::reply::{Receipt, Refusal};
+
+/// A file as it is announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// The caller's number for it; comes back with every event.
+    pub id: u64,
+    /// The name it is to have.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// How its digest travels.
+    pub digest: Check,
+    /// What to do when the name is taken; `None` leaves it to the server.
+    pub conflict: Option<Conflict>,
+}
+
+/// How a digest travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// It is known, and announced with the name.
+    Known(Digest),
+    /// It will be known once the bytes have been read, and follows behind them.
+    AtEnd,
+    /// There is none.
+    None,
+}
+
+/// What a server's bytes have come to mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An upload is stored.
+    Stored(u64, Receipt),
+    /// An upload is refused.
+    Refused(u64, Refusal),
+    /// A message was answered.
+    Said(u64, String),
+    /// The server ends the connection, and said why.
+    TurnedAway(Refusal),
+}
+
+/// How a server can break the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Broken {
+    /// It sent another message than a reply.
+    #[error("the server sent a message of type {0} where only replies (type 1) are due")]
+    NoReply(u8),
+    /// It sent a reply that is longer than any reply.
+    #[error("the server sent a reply of {0} bytes")]
+    LongReply(u64),
+    /// It sent a reply that is no text.
+    #[error("the server sent a reply that is not UTF-8")]
+    NotUtf8,
+    /// It answered what nobody asked.
+    #[error("the server sent a reply too many")]
+    OneTooMany,
+    /// It answered with something else than `OK` or `ERR`.
+    #[error("the server's reply is neither OK nor ERR")]
+    NotAnAnswer,
+    /// It completed an upload without a receipt, or with another size's or digest's.
+    #[error("the server's receipt is not that of the bytes that were sent")]
+    WrongReceipt,
+    /// It offered to go on from beyond the end.
+    #[error("the server offers to go on from beyond the file's end")]
+    WrongOffset,
+}
