@@ -229,26 +229,33 @@ fn each_way_to_be_refused_has_its_exit_code() {
 
 #[test]
 fn a_server_that_breaks_the_protocol_ends_with_7() {
-    let (_home, path) = a_file();
-    let receipt = |receipt: &str| [string("OK\noffset=0"), string(receipt)].concat();
-    for garbage in [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-        b"220 mail.example.org ESMTP\r\n".to_vec(),
-        vec![0; 10],
-        string("hello"),
-        string(b"OK\xff"),
-        vec![1, 0xff, 0xff],
-        string("OK\noffset=6"),
-        receipt("OK"),
-        receipt("OK\nname=a.txt\nsize=4\ndurable=yes"),
-        receipt(&format!(
-            "OK\nname=a.txt\nsize=5\nblake3={}\ndurable=yes",
-            common::digest("other")
-        )),
+    let (home, path) = a_file();
+    let large = beside(&home, "large");
+    fs::write(&large, vec![2; 3_000_000]).unwrap();
+    let other = common::digest("other");
+    let receipt = |text: &str| [string("OK\noffset=0"), string(text)].concat();
+    for (path, garbage) in [
+        (&path, b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        (&path, b"220 mail.example.org ESMTP\r\n".to_vec()),
+        (&path, vec![0; 10]),
+        (&path, string("hello")),
+        (&path, string(b"OK\xff")),
+        (&path, vec![1, 0xff, 0xff]),
+        (&path, receipt("hello")),
+        (&large, string("OK\noffset=3000001")),
+        // A receipt that isn't that of the file promises nothing.
+        (&path, receipt("OK")),
+        (&path, receipt("OK\nname=a.txt\nsize=5\ndurable=yes")),
+        (&path, receipt("OK\nname=a.txt\nsize=4\ndurable=yes")),
+        (
+            &path,
+            receipt(&format!("OK\nname=a.txt\nsize=5\nblake3={other}")),
+        ),
     ] {
-        let fake = Fake::answering(garbage.clone());
-        let ran = send(&fake.address, &[&path]).exits(7);
-        ran.line_with(&["piecemeal: ", &path, "is it a piecemeal server?"]);
+        let fake = Fake::answering(garbage);
+        let ran = send(&fake.address, &[path]).exits(7);
+        ran.line_with(&["piecemeal: ", path, "is it a piecemeal server?"]);
+        ran.line_with(&["0 files stored", "1 file failed"]);
     }
     let fake = Fake::answering("HTTP/1.1 400 Bad Request\r\n\r\n");
     piecemeal(&["say", "--to", &fake.address, "text"]).exits(7);
