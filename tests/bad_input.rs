@@ -185,9 +185,9 @@ fn two_clients_with_one_name_at_the_same_time_get_one_receipt_and_one_refusal() 
 /// Everything under a folder: paths, sizes and where links point.
 fn picture(folder: &Path) -> Vec<String> {
     let mut seen = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let facts = fs::symlink_metadata(&path).unwrap();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let facts = fs::symlink_metadata(&path).expect("it is there");
         let link = fs::read_link(&path).ok();
         if facts.is_dir() {
             seen.extend(picture(&path));

@@ -232,5 +232,5 @@ fn the_demo_shows_that_every_file_is_as_it_was_sent() {
 }
 
 fn is_empty(folder: &Path) -> bool {
-    fs::read_dir(folder).unwrap().next().is_none()
+    fs::read_dir(folder).expect("a folder").next().is_none()
 }
