@@ -177,7 +177,6 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         ));
     }
     out.finish();
-    // The logger keeps a sender for ever; its lines are waited for, but only so long.
     err.finish();
     exit
 }

@@ -5,6 +5,7 @@
 //! and counted.
 
 use std::io::{self, Write};
+use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -14,6 +15,8 @@ use super::counters::Counters;
 
 /// Lines that may wait. At some 100 bytes a line that is 400 KiB.
 const QUEUE: usize = 4096;
+/// What stands in the queue behind the last line; a line has at least its own end.
+const END: Vec<u8> = Vec::new();
 /// How long the end of the program waits for lines that are still queued.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -56,10 +59,13 @@ impl LineWriter {
         self.sender.clone()
     }
 
-    /// Waits until the queue is written, but not for long: somebody who doesn't read can't keep
-    /// the program from ending. Every [`LineSender`] should be gone.
+    /// Waits until what is in the queue is written, but not for long: somebody who doesn't read
+    /// can't keep the program from ending.
     pub fn finish(self) {
         let LineWriter { sender, done } = self;
+        // A logger keeps its sender for ever, so the queue's end has to be said. Where it is too
+        // full for that, nobody reads, and the patience decides.
+        let _ = sender.queue.try_send(END);
         drop(sender);
         // Nothing is ever sent: this ends with the thread or with the patience.
         let _ = done.recv_timeout(PATIENCE);
@@ -100,12 +106,14 @@ impl Write for LineSender {
 /// more: the queue is closed, and lines are counted as dropped.
 fn write(lines: &Receiver<Vec<u8>>, sink: impl Write) {
     let mut sink = io::BufWriter::new(sink);
-    while let Ok(line) = lines.recv() {
-        let mut result = sink.write_all(&line);
-        while let Ok(line) = lines.try_recv() {
+    while let Ok(first) = lines.recv() {
+        let mut ended = false;
+        let mut result = Ok(());
+        for line in iter::once(first).chain(lines.try_iter()) {
+            ended |= line == END;
             result = result.and_then(|()| sink.write_all(&line));
         }
-        if result.and_then(|()| sink.flush()).is_err() {
+        if result.and_then(|()| sink.flush()).is_err() || ended {
             return;
         }
     }
@@ -114,7 +122,7 @@ fn write(lines: &Receiver<Vec<u8>>, sink: impl Write) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::mpsc::{RecvError, Sender, channel};
 
     /// A sink that says what it gets and blocks until it is let go on.
     struct Gate {
@@ -178,6 +186,20 @@ mod tests {
             QUEUE * b"more\n".len(),
             "the others are all written in the end"
         );
+    }
+
+    #[test]
+    fn a_sender_that_is_kept_for_ever_does_not_keep_the_end_waiting() {
+        let Gated {
+            writer, seen, open, ..
+        } = gated();
+        drop(open);
+        let logger = writer.sender();
+        logger.line("last");
+        writer.finish();
+        assert_eq!(seen.try_recv().expect("it is written"), b"last\n");
+        // The writing thread has ended, rather than been given up.
+        assert_eq!(seen.recv(), Err(RecvError));
     }
 
     #[test]

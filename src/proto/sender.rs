@@ -366,7 +366,9 @@ impl Sender {
 
     fn reply(&mut self, text: &str) -> Result<(), Broken> {
         let answer = Answer::parse(text);
-        let Some(expected) = self.expected.pop_front() else {
+        // It is taken from the queue only below, once the answer has made sense: the upload of a
+        // reply that breaks the protocol is still unanswered.
+        let Some(expected) = self.expected.front().cloned() else {
             return match answer {
                 Answer::Refused(refusal) => {
                     self.state = State::Ended(self.state.upload());
@@ -397,6 +399,7 @@ impl Sender {
             }
             (Answer::Text(_), _) => return Err(Broken::NotAnAnswer),
         }
+        self.expected.pop_front();
         Ok(())
     }
 

@@ -1,0 +1,423 @@
+//! Peers that lie, vanish, never read or aim at files that aren't theirs; and an operator's
+//! mistakes.
+
+mod common;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::thread;
+
+use common::{Client, Ran, Server, Starter, data, data_header, digest, piecemeal, put, string};
+
+#[test]
+fn a_length_near_2_to_the_64_costs_no_memory_and_wraps_nowhere() {
+    let server = Server::start(&["--max-size", "1GiB"]);
+    for length in [u64::MAX, u64::MAX - 7, 1 << 63, (1 << 63) - 1] {
+        let mut client = server.client();
+        client.send([data_header(8, length), b"bytes".to_vec()].concat());
+        client.refused("too-large");
+        client.expect_end();
+    }
+    let mut client = server.client();
+    client.send(put("name=a.txt\nend=explicit"));
+    client.send([data("0123456789"), data_header(8, u64::MAX - 5)].concat());
+    client.ok();
+    client.ok();
+    client.refused("too-large");
+    client.expect_end();
+    server.client().upload("next.txt", b"next");
+    assert_eq!(server.names(), ["next.txt"]);
+}
+
+#[test]
+fn pieces_that_are_more_than_2_to_the_64_bytes_together_are_refused_without_a_limit_too() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send(put("name=a.txt\nend=explicit"));
+    client.send([data("0123456789"), data_header(8, u64::MAX - 5)].concat());
+    client.ok();
+    client.ok();
+    client.refused("bad-state");
+    client.expect_end();
+    server.client().upload("next.txt", b"next");
+}
+
+#[test]
+fn a_type_byte_and_then_the_end_is_no_reason_to_answer() {
+    let server = Server::start(&[]);
+    for bytes in [&[][..], &[1], &[1, 5], &[9, 0, 0, 0, 0, 0, 0, 0]] {
+        let mut client = server.client();
+        client.send(bytes);
+        client.finish();
+        client.expect_end();
+    }
+    server.client().upload("next.txt", b"next");
+}
+
+#[test]
+fn a_type_byte_and_then_nothing_times_out() {
+    let server = Server::start(&["--header-timeout", "300ms"]);
+    for kind in [1, 9, 16] {
+        let mut client = server.client();
+        client.send([kind]);
+        assert_eq!(client.refused("timeout").key("what"), Some("header"));
+        client.expect_end();
+    }
+}
+
+#[test]
+fn a_peer_that_vanishes_in_the_middle_of_a_body_leaves_nothing() {
+    let server = Server::start(&["--max-connections", "1"]);
+    for unread in [true, false] {
+        let mut client = server.client();
+        client.send([string("a.txt"), data_header(4, 10_000_000)].concat());
+        if !unread {
+            client.ok();
+        }
+        client.send(vec![0; 3_000_000]);
+        // With the reply unread this is a reset, else an ordinary end.
+        drop(client);
+        // There is only one place, so whoever is served comes after the end of the other.
+        upload_when_there_is_room(&server);
+        assert_eq!(server.names(), ["next.txt"]);
+        fs::remove_file(server.path("next.txt")).unwrap();
+    }
+}
+
+/// Comes back until it isn't told that there are too many.
+fn upload_when_there_is_room(server: &Server) {
+    loop {
+        let mut client = server.client();
+        client.send([string("next.txt"), data("next")].concat());
+        let reply = client.reply();
+        if reply.status() == "ERR busy" {
+            client.expect_end();
+            continue;
+        }
+        assert_eq!(reply.text(), "OK");
+        client.receipt("next.txt", 4);
+        client.finish();
+        return client.expect_end();
+    }
+}
+
+#[test]
+fn a_peer_that_never_reads_its_replies_is_closed_and_others_are_served_meanwhile() {
+    let server = Server::start(&["--strings", "message", "--stall-timeout", "300ms"]);
+    let mut deaf = server.client();
+    let talking = thread::spawn(move || {
+        let message = string([b'x'; 4096]);
+        loop {
+            if let Err(error) = deaf.try_send(&message) {
+                return error.kind();
+            }
+        }
+    });
+    let mut other = server.client();
+    for number in 0..100 {
+        let name = format!("{number}.txt");
+        other.send([put(format!("name={name}")), data("bytes")].concat());
+        other.ok();
+        other.receipt(&name, 5);
+    }
+    let how = talking.join().unwrap();
+    let closed = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    assert!(closed.contains(&how), "{how:?}");
+}
+
+#[test]
+fn replies_that_are_read_late_are_all_there_and_in_order() {
+    let server = Server::start(&["--strings", "message"]);
+    let mut client = server.client();
+    let mut sending = client.again();
+    const MESSAGES: usize = 20_000;
+    let sender = thread::spawn(move || {
+        for number in 0..MESSAGES {
+            sending.send(string(number.to_string()));
+        }
+    });
+    for number in 0..MESSAGES {
+        assert_eq!(client.reply().text(), format!("Message: {number}"));
+    }
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_byte_at_a_time_is_as_good_as_all_at_once() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let right = digest("bytes");
+    let announced = put(format!("name=b.txt\nsize=5\nblake3={right}"));
+    for byte in [string("a.txt"), data("bytes"), announced, data("bytes")].concat() {
+        client.send([byte]);
+    }
+    client.ok();
+    client.receipt("a.txt", 5);
+    client.ok();
+    client.receipt("b.txt", 5);
+}
+
+#[test]
+fn two_clients_with_one_name_at_the_same_time_get_one_receipt_and_one_refusal() {
+    let server = Server::start(&[]);
+    for round in 0..20 {
+        let name = format!("{round}.txt");
+        let mut clients = [server.client(), server.client()];
+        for client in &mut clients {
+            client.send(string(&name));
+        }
+        for client in &mut clients {
+            client.ok();
+        }
+        for (client, body) in clients.iter_mut().zip(["one", "two"]) {
+            client.send(data(body));
+        }
+        let replies = clients.each_mut().map(Client::reply);
+        let stored = replies.iter().position(|reply| reply.status() == "OK");
+        let winner = stored.expect("one is stored");
+        assert_eq!(replies[1 - winner].status(), "ERR exists");
+        assert_eq!(server.stored(&name), ["one", "two"][winner].as_bytes());
+    }
+}
+
+/// Everything under a folder: paths, sizes and where links point.
+fn picture(folder: &Path) -> Vec<String> {
+    let mut seen = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let facts = fs::symlink_metadata(&path).expect("it is there");
+        let link = fs::read_link(&path).ok();
+        if facts.is_dir() {
+            seen.extend(picture(&path));
+        } else {
+            seen.push(format!("{} {} {link:?}", path.display(), facts.len()));
+        }
+    }
+    seen.sort_unstable();
+    seen
+}
+
+#[test]
+fn hostile_names_are_refused_and_nothing_outside_the_folder_changes() {
+    let server = Server::start(&["--on-conflict", "overwrite"]);
+    fs::write(server.home().join("precious"), "precious").unwrap();
+    let before = picture(server.home());
+    let absolute = server.home().join("x").display().to_string();
+    let long = "x".repeat(201);
+    let mut client = server.client();
+    for name in [
+        "",
+        ".",
+        "..",
+        "/",
+        "//",
+        "../x",
+        "../precious",
+        "../../x",
+        "a/../../x",
+        "/etc/x",
+        "/proc/self/cwd/x",
+        &absolute,
+        "stored/../x",
+        "a/b",
+        "./a",
+        "a/",
+        "a\\b",
+        "..\\x",
+        "C:x",
+        "a:b",
+        "a\0b",
+        "../x\0.txt",
+        "a\nb",
+        "a\rb",
+        "\x1b[2J",
+        "\x7f",
+        "\u{9b}2J",
+        "a\u{202e}b",
+        "\u{200b}",
+        "\u{feff}a",
+        "a\u{2028}b",
+        ".hidden",
+        ".piecemeal",
+        ".piecemeal/x",
+        "CON",
+        "con.txt",
+        "nul",
+        "COM1",
+        "COM\u{b9}.txt",
+        "lpt9.tar.gz",
+        "a.",
+        "a ",
+        "...",
+        &long,
+        "e\u{e000}",
+        "~/../x/",
+    ] {
+        client.send([string(name), data("evil")].concat());
+        client.refused("bad-name");
+        client.refused("bad-name");
+        if !name.contains('\n') {
+            client.send([put(format!("name={name}")), data("evil")].concat());
+            client.refused("bad-name");
+            client.refused("bad-name");
+        }
+    }
+    assert_eq!(picture(server.home()), before);
+    for name in [
+        "a..b",
+        "x",
+        &long[1..],
+        "~",
+        "-rf",
+        "$(id)",
+        "a b",
+        "консоль",
+        "COM10",
+        "%2e%2e",
+    ] {
+        client.upload(name, b"good");
+    }
+}
+
+#[test]
+fn a_link_with_the_name_of_an_upload_is_never_followed() {
+    for policy in ["error", "rename", "overwrite"] {
+        let server = Server::start(&["--on-conflict", policy]);
+        let precious = server.home().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        symlink(&precious, server.path("link")).unwrap();
+        symlink("../missing", server.path("dangling")).unwrap();
+        symlink("..", server.path("up")).unwrap();
+        for link in ["link", "dangling", "up"] {
+            let mut client = server.client();
+            client.send(string(link));
+            if policy == "error" {
+                client.refused("exists");
+                // Not even the same bytes behind the link count as the same file.
+                let same = digest("precious");
+                for size in ["", "\nsize=8"] {
+                    client.send(put(format!("name={link}{size}\nblake3={same}")));
+                    client.send(data("precious"));
+                    client.refused("exists");
+                    client.refused("exists");
+                }
+                continue;
+            }
+            client.ok();
+            client.send(data("upload"));
+            let name = client.ok().key("name").unwrap().to_owned();
+            assert_eq!(server.stored(&name), b"upload");
+            assert_eq!(name == link, policy == "overwrite");
+        }
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert!(!server.home().join("missing").exists());
+        assert_eq!(fs::read_dir(server.home()).unwrap().count(), 2);
+    }
+}
+
+#[test]
+fn a_folder_or_a_pipe_with_the_name_of_an_upload_stays_as_it_is() {
+    let server = Server::start(&["--on-conflict", "overwrite"]);
+    fs::create_dir(server.path("folder")).unwrap();
+    let mut client = server.client();
+    client.send([string("folder"), data("bytes")].concat());
+    client.ok();
+    client.refused("exists");
+    assert!(server.path("folder").is_dir());
+
+    let server = Server::start(&[]);
+    let made = common::command("mkfifo").arg(server.path("pipe")).status();
+    assert!(made.unwrap().success());
+    let mut client = server.client();
+    let nothing = digest("");
+    client.send(
+        [
+            put(format!("name=pipe\nsize=0\nblake3={nothing}")),
+            data(""),
+        ]
+        .concat(),
+    );
+    client.refused("exists");
+    client.refused("exists");
+    client.upload("next.txt", b"next");
+}
+
+/// A server that can't start, with a folder that it can't use.
+fn serve_into(folder: &str) -> Ran {
+    piecemeal(&["serve", "--bind", "127.0.0.1:0", "--dir", folder]).exits(1)
+}
+
+#[test]
+fn a_folder_that_can_not_be_used_is_named_when_the_server_does_not_start() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let file = file.display().to_string();
+    let beneath = format!("{file}/folder");
+    for folder in [&*file, &*beneath, "/proc", "/dev/null", "/proc/none"] {
+        let ran = serve_into(folder);
+        ran.line_with(&["piecemeal: ", "folder", folder]);
+        assert!(!ran.err.contains("listening"), "{ran:#?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_process_that_has_it() {
+    let first = Server::start(&[]);
+    let address = first.address();
+    let dir = first.home().join("other").display().to_string();
+    let ran = piecemeal(&["serve", "--bind", address, "--dir", &dir]).exits(1);
+    let pid = format!("(pid {})", first.pid().as_raw_nonzero());
+    let line = ran.line_with(&[address, "--bind"]);
+    if cfg!(target_os = "linux") {
+        assert!(line.contains(&pid), "{line}");
+    }
+    first
+        .client()
+        .upload("a.txt", b"the first one is not disturbed");
+}
+
+#[test]
+fn a_closed_standard_output_does_not_stop_a_server() {
+    let mut server = Starter::new(&[]).with_own_stdout().start();
+    drop(server.child().stdout.take());
+    let mut client = server.client();
+    for number in 0..200 {
+        client.upload(&format!("{number}.txt"), b"bytes");
+    }
+    client.finish();
+    client.expect_end();
+    server.stop();
+    assert_eq!(server.names().len(), 200);
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_does_not_stop_a_server_and_the_lost_lines_are_counted() {
+    let mut server = Starter::new(&["--strings", "message"])
+        .with_own_stdout()
+        .start();
+    let mut client = server.client();
+    let mut sending = client.again();
+    // Far more than a pipe and the queue of lines hold.
+    const MESSAGES: usize = 10_000;
+    let sender = thread::spawn(move || {
+        for _ in 0..MESSAGES {
+            sending.send(string([b'x'; 100]));
+        }
+        sending.send([put("name=a.txt"), data("bytes")].concat());
+        sending.finish();
+    });
+    for _ in 0..MESSAGES {
+        assert!(client.reply().text().starts_with("Message: "));
+    }
+    client.ok();
+    client.receipt("a.txt", 5);
+    client.expect_end();
+    sender.join().unwrap();
+    server.stop();
+    server
+        .err
+        .wait_for(|line| line.contains("lines were dropped"));
+}

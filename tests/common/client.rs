@@ -1,0 +1,132 @@
+//! A client of thirty lines, as a student would write it, with assertions.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+
+use socket2::Socket;
+
+use super::GUARD;
+
+/// A connection to a server, over which a test sends whatever bytes it likes.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: Socket,
+}
+
+impl Client {
+    /// Connects to `HOST:PORT` or `unix:PATH`.
+    pub(crate) fn connect(to: &str) -> Client {
+        let socket = match to.strip_prefix("unix:") {
+            Some(path) => UnixStream::connect(path).map(Socket::from),
+            None => TcpStream::connect(to).map(Socket::from),
+        };
+        let socket = socket.expect("the server listens");
+        socket.set_read_timeout(Some(GUARD)).expect("a socket");
+        socket.set_write_timeout(Some(GUARD)).expect("a socket");
+        Client { socket }
+    }
+
+    /// The same connection for another thread.
+    pub(crate) fn again(&self) -> Client {
+        let socket = self.socket.try_clone().expect("a descriptor");
+        Client { socket }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).expect("the server takes bytes");
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.socket.write_all(bytes.as_ref())
+    }
+
+    /// Ends the stream of this side.
+    pub(crate) fn finish(&mut self) {
+        self.socket
+            .shutdown(Shutdown::Write)
+            .expect("the connection is there");
+    }
+
+    /// The next reply, which has to be a STRING.
+    pub(crate) fn reply(&mut self) -> Reply {
+        let mut header = [0; 3];
+        self.socket
+            .read_exact(&mut header)
+            .expect("a reply comes, and no end or reset");
+        assert_eq!(header[0], 1, "every reply is a STRING");
+        let mut text = vec![0; usize::from(u16::from_le_bytes([header[1], header[2]]))];
+        self.socket.read_exact(&mut text).expect("the whole reply");
+        Reply(String::from_utf8(text).expect("a reply is text"))
+    }
+
+    /// The next reply, which has to be good.
+    pub(crate) fn ok(&mut self) -> Reply {
+        let reply = self.reply();
+        assert_eq!(reply.status(), "OK", "{reply}");
+        reply
+    }
+
+    /// The next reply, which has to be a receipt.
+    pub(crate) fn receipt(&mut self, name: &str, size: usize) -> Reply {
+        let reply = self.ok();
+        assert_eq!(reply.key("name"), Some(name), "{reply}");
+        assert_eq!(reply.key("size"), Some(&*size.to_string()), "{reply}");
+        reply
+    }
+
+    /// The next reply, which has to refuse with this code, and say why in one line.
+    pub(crate) fn refused(&mut self, code: &str) -> Reply {
+        let reply = self.reply();
+        assert_eq!(reply.status(), format!("ERR {code}"), "{reply}");
+        let text = reply.key("text").expect("every ERR has a text");
+        assert!(!text.is_empty() && !text.chars().any(char::is_control));
+        reply
+    }
+
+    /// The server's side ends here: with no byte more, and no reset, which could have taken a
+    /// reply with it.
+    pub(crate) fn expect_end(&mut self) {
+        let mut byte = [0];
+        match self.socket.read(&mut byte) {
+            Ok(0) => {}
+            Ok(_) => panic!("a byte {byte:?} came where the end was due"),
+            Err(error) => panic!("{error} came where the end was due"),
+        }
+    }
+
+    /// Uploads a named file, and expects that to go well: the connection is in step and usable.
+    pub(crate) fn upload(&mut self, name: &str, bytes: &[u8]) {
+        self.send([super::string(name), super::data(bytes)].concat());
+        assert_eq!(self.reply().text(), "OK");
+        self.receipt(name, bytes.len());
+    }
+}
+
+/// A reply's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply(String);
+
+impl Reply {
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The first line.
+    pub(crate) fn status(&self) -> &str {
+        self.0.lines().next().unwrap_or_default()
+    }
+
+    /// The value of a key, on the lines that follow.
+    pub(crate) fn key(&self, key: &str) -> Option<&str> {
+        let mut lines = self.0.lines().skip(1);
+        lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}

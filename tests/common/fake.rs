@@ -1,0 +1,94 @@
+//! A server that does whatever a test wants, to see what the program does about it.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use super::GUARD;
+
+/// A listening socket whose first connection is a test's to play with.
+#[derive(Debug)]
+pub(crate) struct Fake {
+    pub(crate) address: String,
+    told: Receiver<()>,
+}
+
+impl Fake {
+    /// Plays a script to each connection; the end of the script closes it.
+    pub(crate) fn playing(script: impl Fn(&mut Peer) + Send + 'static) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let (tell, told) = channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.expect("a connection");
+                stream.set_read_timeout(Some(GUARD)).expect("a socket");
+                script(&mut Peer {
+                    stream,
+                    tell: tell.clone(),
+                });
+            }
+        });
+        Fake { address, told }
+    }
+
+    /// Waits until the script has got to [`Peer::tell_the_test`].
+    pub(crate) fn wait_for_the_peer(&self) {
+        self.told.recv_timeout(GUARD).expect("the script tells");
+    }
+
+    /// Answers the first byte that comes with these, ends its stream, and listens until the client
+    /// has gone.
+    pub(crate) fn answering(bytes: impl Into<Vec<u8>>) -> Fake {
+        let bytes = bytes.into();
+        Fake::playing(move |peer| {
+            peer.take(1);
+            peer.give(&bytes);
+            peer.finish();
+            peer.listen_to_the_end();
+        })
+    }
+}
+
+/// The client, as a fake server sees it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    stream: TcpStream,
+    tell: Sender<()>,
+}
+
+impl Peer {
+    /// Reads so many bytes.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream
+            .read_exact(&mut bytes)
+            .expect("the client sends");
+        bytes
+    }
+
+    pub(crate) fn give(&mut self, bytes: impl AsRef<[u8]>) {
+        // A client that has gone is what some tests want.
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    pub(crate) fn finish(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    pub(crate) fn tell_the_test(&self) {
+        // Nobody waits any more when the test is over.
+        let _ = self.tell.send(());
+    }
+
+    /// Reads nothing more, and keeps the connection open until the test's process ends.
+    pub(crate) fn stand_still(&self) {
+        std::mem::forget(self.stream.try_clone().expect("a descriptor"));
+    }
+
+    /// Reads until the client ends its stream, or is gone.
+    pub(crate) fn listen_to_the_end(&mut self) {
+        let _ = std::io::copy(&mut self.stream, &mut std::io::sink());
+    }
+}

@@ -1,0 +1,31 @@
+//! What the tests of the whole program share: the real binary, real sockets, and no clocks.
+//!
+//! Nothing here waits for a time. A test waits for a line, a reply or the end of a stream, and
+//! [`GUARD`] only keeps one that waits in vain from hanging.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
+
+mod client;
+mod fake;
+mod lines;
+mod messages;
+mod server;
+mod tools;
+
+use std::time::Duration;
+
+pub(crate) use client::{Client, Reply};
+pub(crate) use fake::{Fake, Peer};
+pub(crate) use lines::Lines;
+pub(crate) use messages::{data, data_eof, data_header, digest, end, put, string};
+pub(crate) use server::{Server, Starter};
+pub(crate) use tools::{
+    Ran, closed_port, command, piecemeal, piecemeal_with_input, signal, skipped,
+};
+
+/// The program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_piecemeal");
+
+/// After so long, what a test waits for is taken to never come. No test that passes waits so
+/// long, however busy the machine is.
+pub(crate) const GUARD: Duration = Duration::from_secs(60);

@@ -1,0 +1,212 @@
+//! `piecemeal serve`, started for one test and killed with it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+use super::{Client, Lines, PROGRAM, command, signal};
+
+/// How a server is to be started.
+#[derive(Debug)]
+pub(crate) struct Starter {
+    before: Vec<OsString>,
+    arguments: Vec<OsString>,
+    variables: Vec<(String, String)>,
+    collect_stdout: bool,
+    /// Holds the server's folder, and whatever else a test needs beside it.
+    home: TempDir,
+}
+
+/// A running server, with a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    addresses: Vec<String>,
+    home: TempDir,
+    pub(crate) out: Lines,
+    pub(crate) err: Lines,
+}
+
+impl Starter {
+    pub(crate) fn new(arguments: &[&str]) -> Starter {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(home.path().join("stored")).expect("it is new");
+        Starter {
+            before: Vec::new(),
+            arguments: arguments.iter().map(OsString::from).collect(),
+            variables: Vec::new(),
+            collect_stdout: true,
+            home,
+        }
+    }
+
+    /// The folder that the server's own is in, and nothing else yet.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.home.path().to_owned()
+    }
+
+    /// Runs it under another program, which is to end by becoming it.
+    pub(crate) fn under(mut self, program: &[&str]) -> Starter {
+        self.before = program.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// Runs it with a limit, as `ulimit` takes it.
+    pub(crate) fn limited(self, limit: &str) -> Starter {
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        self.under(&["sh", "-c", &script])
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Starter {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves standard output to the test, which may close it or not read it.
+    pub(crate) fn with_own_stdout(mut self) -> Starter {
+        self.collect_stdout = false;
+        self
+    }
+
+    /// Starts it, and waits until it says where it listens.
+    pub(crate) fn start(self) -> Server {
+        let given: Vec<String> = self
+            .arguments
+            .iter()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        let given = given.windows(2).filter(|pair| pair[0] == "--bind");
+        let binds = given.map(|pair| pair[1].split(',').count()).sum::<usize>();
+        let from_variable = self
+            .variables
+            .iter()
+            .any(|(name, _)| name.ends_with("BIND"));
+        let mut words = self.before.clone();
+        words.extend([OsString::from(PROGRAM), "serve".into(), "--dir".into()]);
+        words.push(self.home.path().join("stored").into());
+        if binds == 0 && !from_variable {
+            words.extend(["--bind".into(), "127.0.0.1:0".into()]);
+        }
+        words.extend(self.arguments);
+        let mut command = command(&words[0]);
+        command.args(&words[1..]).envs(self.variables);
+        let mut child = spawn(command);
+        let out = match child.stdout.take() {
+            Some(stdout) if self.collect_stdout => Lines::of(stdout),
+            stdout => {
+                child.stdout = stdout;
+                Lines::default()
+            }
+        };
+        let err = Lines::of(child.stderr.take().expect("it is a pipe"));
+        let mut server = Server {
+            child,
+            addresses: Vec::new(),
+            home: self.home,
+            out,
+            err,
+        };
+        let said = |line: &str| line.starts_with("listening on ");
+        let lines = server.err.wait_for_many(binds.max(1), said);
+        let addresses = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("listening on "));
+        server.addresses = addresses.map(str::to_owned).collect();
+        server
+    }
+}
+
+impl Server {
+    /// A server on a free port of 127.0.0.1, with further arguments.
+    pub(crate) fn start(arguments: &[&str]) -> Server {
+        Starter::new(arguments).start()
+    }
+
+    /// Where it listens: what `--to` takes.
+    pub(crate) fn address(&self) -> &str {
+        &self.addresses[0]
+    }
+
+    /// The same, for each `--bind`.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// The folder that its folder is in.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A path in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join("stored").join(name)
+    }
+
+    /// A stored file's bytes.
+    pub(crate) fn stored(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).expect("the file is there")
+    }
+
+    /// The names in its folder, sorted, without its own work folder.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("")).expect("the folder is there");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .filter(|name| name != ".piecemeal")
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn signal(&self, which: Signal) {
+        signal(&self.child, which);
+    }
+
+    /// Waits until it has ended by itself. Its standard error ends then, which the guard of
+    /// [`Lines`] is on.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.err.to_end();
+        self.child.wait().expect("it is our child")
+    }
+
+    /// Asks it to stop, and expects it to end well.
+    pub(crate) fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{:#?}", self.err.so_far());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already, which is no failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(mut command: Command) -> Child {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}

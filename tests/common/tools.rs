@@ -1,0 +1,81 @@
+//! Running commands as a person would.
+
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::process::{Child, Command};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{GUARD, PROGRAM};
+
+/// How a command went.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    /// Expects an exit code, and shows all that was printed if it is another.
+    pub(crate) fn exits(self, code: i32) -> Ran {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// The one line of standard error that has all of these in it.
+    pub(crate) fn line_with(&self, parts: &[&str]) -> &str {
+        let mut lines = self.err.lines();
+        let line = lines.find(|line| parts.iter().all(|part| line.contains(part)));
+        line.unwrap_or_else(|| panic!("no line has {parts:?}: {self:#?}"))
+    }
+}
+
+/// A command that sees none of the variables that a tester may have set.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("PIECEMEAL_") || text.starts_with("RUST_LOG") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) fn piecemeal<A: AsRef<OsStr>>(arguments: &[A]) -> Ran {
+    piecemeal_with_input(arguments, "")
+}
+
+/// The same, with something on standard input.
+pub(crate) fn piecemeal_with_input<A: AsRef<OsStr>>(arguments: &[A], input: &str) -> Ran {
+    let mut command = command(PROGRAM);
+    command.args(arguments);
+    let output = assert_cmd::Command::from_std(command)
+        .write_stdin(input)
+        .timeout(GUARD)
+        .output()
+        .expect("the program starts");
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// An address that nobody listens at. Its port was just free, and isn't given out again at once.
+pub(crate) fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+pub(crate) fn signal(child: &Child, which: Signal) {
+    kill_process(Pid::from_child(child), which).expect("it runs");
+}
+
+/// Says that a test had nothing to test with here.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}

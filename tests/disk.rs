@@ -1,0 +1,165 @@
+//! A disk that is full, and one that fails.
+//!
+//! Full is made with a limit on the size of files; failing with the help of `strace`, which makes
+//! single system calls fail. Where that isn't there, the tests say so and pass.
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{Server, Starter, command, data, data_header, end, put, skipped, string};
+
+/// More than the limit below lets a file have, and less than what is reserved beforehand.
+const TOO_MUCH: usize = 500_000;
+
+/// A server whose files may have 64 blocks: 32 or 64 KiB, depending on the shell.
+fn cramped() -> Server {
+    Starter::new(&[]).limited("-f 64").start()
+}
+
+#[test]
+fn a_body_larger_than_any_disk_is_refused_and_the_connection_closes() {
+    let server = Server::start(&[]);
+    for length in [1 << 63, u64::MAX - 1, u64::MAX] {
+        let mut client = server.client();
+        client.send([data_header(8, length), vec![0; 300_000]].concat());
+        client.refused("no-space");
+        client.expect_end();
+    }
+    server.client().upload("next.txt", b"next");
+    assert_eq!(server.names(), ["next.txt"]);
+}
+
+#[test]
+fn a_size_larger_than_any_disk_is_refused_before_the_bytes_travel() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    for size in [i64::MAX as u64, 1 << 63, u64::MAX] {
+        client.send([put(format!("name=a.txt\nsize={size}")), data("bytes")].concat());
+        client.refused("no-space");
+        client.refused("no-space");
+    }
+    client.upload("next.txt", b"next");
+    assert_eq!(server.names(), ["next.txt"]);
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_short_body_lets_the_connection_go_on() {
+    let server = cramped();
+    let mut client = server.client();
+    client.send([string("a.txt"), data(vec![0; TOO_MUCH])].concat());
+    client.ok();
+    client.refused("no-space");
+    client.upload("next.txt", b"next");
+    assert_eq!(server.names(), ["next.txt"]);
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_pieces_refuses_their_end_too() {
+    let server = cramped();
+    let mut client = server.client();
+    client.send(put("name=a.txt\nend=explicit"));
+    client.send(
+        [
+            data("first"),
+            data(vec![0; TOO_MUCH]),
+            data("more"),
+            end(""),
+        ]
+        .concat(),
+    );
+    client.ok();
+    client.ok();
+    for _ in 0..3 {
+        client.refused("no-space");
+    }
+    client.upload("next.txt", b"next");
+    assert_eq!(server.names(), ["next.txt"]);
+}
+
+#[test]
+fn a_disk_that_is_full_says_so_to_the_operator_too() {
+    let server = cramped();
+    let mut client = server.client();
+    client.send(data(vec![0; TOO_MUCH]));
+    client.refused("no-space");
+    server.err.wait_for(|line| line.contains("no space"));
+}
+
+/// A server whose committing thread gets an error from its `number`-th sync.
+fn failing(number: &str) -> Option<Server> {
+    let tried = command("strace")
+        .args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            "inject=fsync:error=EIO:when=1",
+            "true",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !tried.is_ok_and(|status| status.success()) {
+        skipped("strace can't be run here");
+        return None;
+    }
+    let inject = format!("inject=fsync:error=EIO:when={number}");
+    // With -D the server is our own child, and strace ends when it does.
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
+    let filter = ["-e", "trace=fsync", "-e", &inject];
+    Some(
+        Starter::new(&[])
+            .under(&[&strace[..], &filter].concat())
+            .start(),
+    )
+}
+
+#[test]
+fn a_file_that_can_not_be_synced_is_not_kept_and_nothing_is_promised_afterwards() {
+    let Some(server) = failing("1") else { return };
+    let mut client = server.client();
+    client.send([string("a.txt"), data("bytes")].concat());
+    client.ok();
+    client.refused("io");
+    // The syncs that follow would succeed, and mean nothing.
+    client.send([string("b.txt"), data("bytes")].concat());
+    client.refused("io");
+    client.refused("io");
+    client.send(data("bytes"));
+    client.refused("io");
+    let mut other = server.client();
+    other.send(put("name=c.txt\nsize=5"));
+    other.refused("io");
+    assert!(server.names().is_empty());
+    server.err.wait_for(|line| line.contains("sync a file"));
+}
+
+#[test]
+fn a_folder_that_can_not_be_synced_leaves_it_unknown_whether_the_file_is_safe() {
+    let Some(server) = failing("2") else { return };
+    let mut client = server.client();
+    client.send([string("a.txt"), data("bytes")].concat());
+    client.ok();
+    client.refused("unknown");
+    client.expect_end();
+    assert_eq!(server.names(), ["a.txt"], "the file has its name");
+    let mut other = server.client();
+    other.send(string("b.txt"));
+    other.refused("io");
+    server
+        .err
+        .wait_for(|line| line.contains("syncing its folder"));
+}
+
+#[test]
+fn what_was_stored_before_the_disk_failed_was_promised_and_is_there() {
+    let Some(server) = failing("3") else { return };
+    let mut client = server.client();
+    client.upload("a.txt", b"bytes");
+    client.send([string("b.txt"), data("bytes")].concat());
+    client.ok();
+    client.refused("io");
+    assert_eq!(server.names(), ["a.txt"]);
+}

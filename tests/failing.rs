@@ -1,0 +1,328 @@
+//! What `send` and `say` do when something is wrong: with a file, with the way there, or with the
+//! server. Exit codes are a contract with scripts; lines are for people, and name the file, the
+//! reason and what would help.
+
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use common::{
+    Fake, Lines, PROGRAM, Ran, Server, Starter, closed_port, command, piecemeal, signal, string,
+};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// A folder with one small file in it, and the file's path.
+fn a_file() -> (TempDir, String) {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("a.txt");
+    fs::write(&path, "bytes").expect("the folder is there");
+    let path = path.display().to_string();
+    (home, path)
+}
+
+/// A path beside the file.
+fn beside(home: &TempDir, name: &str) -> String {
+    home.path().join(name).display().to_string()
+}
+
+fn send(to: &str, arguments: &[&str]) -> Ran {
+    piecemeal(&[&["send", "--to", to], arguments].concat())
+}
+
+#[test]
+fn a_server_that_is_not_there_ends_with_4_and_the_way_to_start_one() {
+    let (_home, path) = a_file();
+    let to = closed_port();
+    let ran = send(&to, &[&path, &path]).exits(4);
+    ran.line_with(&["piecemeal: ", &path, &to, "refused", "piecemeal serve"]);
+    ran.line_with(&["0 files stored", "2 files failed"]);
+    let ran = piecemeal(&["say", "--to", &to, "text"]).exits(4);
+    ran.line_with(&[&to, "refused", "piecemeal serve"]);
+    let missing = beside(&_home, "no socket");
+    send(&format!("unix:{missing}"), &[&path])
+        .exits(4)
+        .line_with(&[&missing]);
+}
+
+#[test]
+fn a_host_that_has_no_address_ends_with_4() {
+    let (_home, path) = a_file();
+    let to = "no-such-host.invalid:9000";
+    send(to, &[&path]).exits(4).line_with(&["can't find", to]);
+    piecemeal(&["say", "--to", to, "text"]).exits(4);
+}
+
+#[test]
+fn a_server_that_closes_without_a_word_ends_with_4() {
+    let (_home, path) = a_file();
+    let fake = Fake::playing(|peer| {
+        peer.take(1);
+    });
+    send(&fake.address, &[&path])
+        .exits(4)
+        .line_with(&[&path, "lost", "send it again"]);
+    let fake = Fake::playing(|peer| {
+        peer.take(1);
+        peer.finish();
+        peer.listen_to_the_end();
+    });
+    send(&fake.address, &[&path])
+        .exits(4)
+        .line_with(&[&path, "lost"]);
+    piecemeal(&["say", "--to", &fake.address, "text"]).exits(4);
+}
+
+#[test]
+fn files_that_can_not_be_read_end_with_9_and_hang_nothing() {
+    let (home, _) = a_file();
+    let server = Server::start(&[]);
+    let (missing, folder, pipe) = (
+        beside(&home, "missing"),
+        beside(&home, "folder"),
+        beside(&home, "pipe"),
+    );
+    fs::create_dir(&folder).unwrap();
+    assert!(command("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, why) in [
+        (&*missing, "No such file"),
+        (&*folder, "it is a folder"),
+        (&*pipe, "not a plain file"),
+        ("/dev/zero", "not a plain file"),
+        ("/", "name"),
+    ] {
+        let ran = send(server.address(), &[path]).exits(9);
+        ran.line_with(&["piecemeal: ", path, why]);
+    }
+    let all = [&*missing, &*folder, &*pipe];
+    send(server.address(), &all)
+        .exits(9)
+        .line_with(&["3 files failed"]);
+    assert!(server.names().is_empty());
+}
+
+#[test]
+fn a_name_that_no_server_takes_ends_with_9_before_anything_is_sent() {
+    let (_home, path) = a_file();
+    // No server is needed to know it.
+    let to = closed_port();
+    for name in ["../x", "CON", "a\\b", "\x1b[2J", ""] {
+        let ran = send(&to, &["--name", name, &path]).exits(9);
+        ran.line_with(&[&path, "can't be called", "--name gives it another"]);
+        assert!(!ran.err.contains('\x1b'));
+    }
+    // What only this server refuses, the server says.
+    let server = Server::start(&[]);
+    for name in [".hidden", "a/b"] {
+        let ran = send(server.address(), &["--name", name, &path]).exits(3);
+        ran.line_with(&[&path, "(bad-name)", "--name gives it another"]);
+    }
+}
+
+#[test]
+fn some_files_that_fail_do_not_keep_the_others_from_being_stored() {
+    let (home, path) = a_file();
+    let (missing, other) = (beside(&home, "missing"), beside(&home, "other.txt"));
+    fs::write(&other, "other").unwrap();
+    let server = Server::start(&[]);
+    let ran = send(server.address(), &[&missing, &path, &other]).exits(23);
+    ran.line_with(&["piecemeal: ", &missing, "No such file"]);
+    ran.line_with(&["2 files stored", "1 file failed"]);
+    assert_eq!(server.names(), ["a.txt", "other.txt"]);
+}
+
+#[test]
+fn files_that_fail_for_different_reasons_end_with_23() {
+    let (home, path) = a_file();
+    let missing = beside(&home, "missing");
+    let server = Server::start(&["--max-size", "1"]);
+    let ran = send(server.address(), &[&missing, &path]).exits(23);
+    ran.line_with(&[&path, "(too-large)", "--max-size"]);
+    ran.line_with(&[&missing, "No such file"]);
+}
+
+#[test]
+fn a_refused_file_ends_with_3_whether_it_is_small_or_large() {
+    let (home, path) = a_file();
+    let large = beside(&home, "large");
+    fs::write(&large, vec![0; 5_000_000]).unwrap();
+    let server = Server::start(&["--max-size", "1"]);
+    let ran = send(server.address(), &[&path, &large]).exits(3);
+    ran.line_with(&[&path, "(too-large)", "1 bytes", "--max-size"]);
+    ran.line_with(&[&large, "(too-large)", "1 bytes", "--max-size"]);
+    assert!(server.names().is_empty());
+}
+
+#[test]
+fn a_server_that_is_full_ends_with_3_and_the_advice_to_come_back() {
+    let (_home, path) = a_file();
+    let server = Server::start(&["--max-connections", "1"]);
+    let mut holder = server.client();
+    holder.upload("held.txt", b"bytes");
+    let ran = send(server.address(), &[&path]).exits(3);
+    ran.line_with(&[&path, "(busy)", "try again"]);
+    let ran = piecemeal(&["say", "--to", server.address(), "text"]).exits(3);
+    ran.line_with(&["(busy)", "try again"]);
+}
+
+#[test]
+fn a_server_that_refuses_in_the_middle_of_a_file_is_quoted() {
+    let (home, _) = a_file();
+    let (first, large) = (beside(&home, "first"), beside(&home, "large"));
+    // Less than what is reserved beforehand, and more than a file may have.
+    fs::write(&first, vec![1; 900_000]).unwrap();
+    fs::write(&large, vec![2; 9_000_000]).unwrap();
+    let server = Starter::new(&[]).limited("-f 64").start();
+    let ran = send(server.address(), &[&first, &large]).exits(3);
+    ran.line_with(&[&first, "(no-space)", "make room"]);
+    ran.line_with(&[&large, "(no-space)", "make room"]);
+    assert!(server.names().is_empty());
+}
+
+#[test]
+fn a_server_that_refuses_and_closes_in_the_middle_of_a_file_is_quoted() {
+    let (home, _) = a_file();
+    let large = beside(&home, "large");
+    fs::write(&large, vec![2; 30_000_000]).unwrap();
+    let fake = Fake::playing(|peer| {
+        peer.take(1);
+        peer.give(string("OK\noffset=0"));
+        peer.take(1_000_000);
+        peer.give(string("ERR no-space\ntext=the disk is \x1b[2Jfull"));
+        peer.finish();
+        peer.listen_to_the_end();
+    });
+    let ran = send(&fake.address, &[&large]).exits(3);
+    ran.line_with(&[&large, "(no-space)", "the disk is ", "make room"]);
+    assert!(!ran.err.contains('\x1b'), "{ran:#?}");
+}
+
+#[test]
+fn each_way_to_be_refused_has_its_exit_code() {
+    let (_home, path) = a_file();
+    for (code, exit) in [
+        ("bad-type", 3),
+        ("bad-length", 3),
+        ("bad-text", 3),
+        ("bad-name", 3),
+        ("bad-state", 3),
+        ("exists", 3),
+        ("too-large", 3),
+        ("no-space", 3),
+        ("digest", 6),
+        ("incomplete", 3),
+        ("timeout", 8),
+        ("busy", 3),
+        ("shutdown", 3),
+        ("io", 3),
+        ("unknown", 3),
+        ("of-a-later-version", 3),
+    ] {
+        let fake = Fake::answering(string(format!("ERR {code}\ntext=because of it")));
+        // The connection is lost behind it, which is not what the file failed of.
+        let ran = send(&fake.address, &[&path]).exits(exit);
+        ran.line_with(&[&path, &format!("({code})"), "because of it"]);
+    }
+}
+
+#[test]
+fn a_server_that_breaks_the_protocol_ends_with_7() {
+    let (home, path) = a_file();
+    let large = beside(&home, "large");
+    fs::write(&large, vec![2; 3_000_000]).unwrap();
+    let other = common::digest("other");
+    let receipt = |text: &str| [string("OK\noffset=0"), string(text)].concat();
+    for (path, garbage) in [
+        (&path, b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        (&path, b"220 mail.example.org ESMTP\r\n".to_vec()),
+        (&path, vec![0; 10]),
+        (&path, string("hello")),
+        (&path, string(b"OK\xff")),
+        (&path, vec![1, 0xff, 0xff]),
+        (&path, receipt("hello")),
+        (&large, string("OK\noffset=3000001")),
+        // A receipt that isn't that of the file promises nothing.
+        (&path, receipt("OK")),
+        (&path, receipt("OK\nname=a.txt\nsize=5\ndurable=yes")),
+        (&path, receipt("OK\nname=a.txt\nsize=4\ndurable=yes")),
+        (
+            &path,
+            receipt(&format!("OK\nname=a.txt\nsize=5\nblake3={other}")),
+        ),
+    ] {
+        let fake = Fake::answering(garbage);
+        let ran = send(&fake.address, &[path]).exits(7);
+        ran.line_with(&["piecemeal: ", path, "is it a piecemeal server?"]);
+        ran.line_with(&["0 files stored", "1 file failed"]);
+    }
+    let fake = Fake::answering("HTTP/1.1 400 Bad Request\r\n\r\n");
+    piecemeal(&["say", "--to", &fake.address, "text"]).exits(7);
+}
+
+#[test]
+fn a_server_that_never_answers_ends_with_8() {
+    let (home, path) = a_file();
+    let large = beside(&home, "large");
+    fs::write(&large, vec![2; 30_000_000]).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = silent.local_addr().unwrap().to_string();
+    for path in [&path, &large] {
+        let ran = send(&to, &["--timeout", "300ms", path]).exits(8);
+        ran.line_with(&["piecemeal: ", path, "silent", "--timeout"]);
+    }
+    // One that answers and then doesn't take the bytes is as bad.
+    let fake = Fake::playing(|peer| {
+        peer.take(1);
+        peer.give(string("OK\noffset=0"));
+        peer.stand_still();
+    });
+    send(&fake.address, &["--timeout", "300ms", &large]).exits(8);
+}
+
+#[test]
+fn a_signal_during_a_sending_ends_it_with_the_signals_code() {
+    let (home, path) = a_file();
+    let other = beside(&home, "other.txt");
+    fs::write(&other, "other").unwrap();
+    for (which, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let fake = Fake::playing(|peer| {
+            peer.take(1);
+            peer.tell_the_test();
+            peer.listen_to_the_end();
+        });
+        let mut sending = command(PROGRAM)
+            .args(["send", "--to", &fake.address, &path, &other])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let err = Lines::of(sending.stderr.take().unwrap());
+        fake.wait_for_the_peer();
+        signal(&sending, which);
+        let lines = err.to_end();
+        assert_eq!(sending.wait().unwrap().code(), Some(code), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains(&path)), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_file_that_fails_at_a_broken_server_does_not_hide_what_was_stored() {
+    let (home, path) = a_file();
+    let other = beside(&home, "other.txt");
+    fs::write(&other, "other").unwrap();
+    let fake = Fake::answering(
+        [
+            string("OK\noffset=0"),
+            string(format!(
+                "OK\nname=a.txt\nsize=5\nblake3={}\ndurable=yes",
+                common::digest("bytes")
+            )),
+            vec![0],
+        ]
+        .concat(),
+    );
+    let ran = send(&fake.address, &[&path, &other]).exits(23);
+    ran.line_with(&["stored ", &path]);
+    ran.line_with(&["piecemeal: ", &other]);
+}
