@@ -20,10 +20,10 @@
 mod clock;
 mod ready;
 mod token;
+mod waker;
 mod wheel;
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Source;
@@ -35,6 +35,7 @@ use clock::Clock;
 pub use ready::Readiness;
 use ready::ReadyQueue;
 pub use token::Token;
+pub use waker::Waker;
 use wheel::Wheel;
 
 /// Events fetched by one poll. A poll that fills it is followed by another soon.
@@ -70,19 +71,6 @@ pub enum Visit {
     Close,
 }
 
-/// Wakes the loop from another thread. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Waker(Arc<mio::Waker>);
-
-impl Waker {
-    /// Makes the loop call [`Handler::woken`] soon. Wakes that come together may count as one.
-    pub fn wake(&self) {
-        if let Err(error) = self.0.wake() {
-            log::error!("can't wake the event loop: {error}");
-        }
-    }
-}
-
 /// A poll and the entries that are registered with it.
 #[derive(Debug)]
 pub struct Reactor<T> {
@@ -115,7 +103,7 @@ impl<T> Reactor<T> {
     /// An empty reactor.
     pub fn new() -> io::Result<Reactor<T>> {
         let poll = Poll::new()?;
-        let waker = Waker(Arc::new(mio::Waker::new(poll.registry(), token::WAKER)?));
+        let waker = Waker::new(poll.registry())?;
         let clock = Clock::start();
         Ok(Reactor {
             poll,
@@ -223,6 +211,7 @@ impl<T> Reactor<T> {
             polled => polled?,
         }
         if woken {
+            self.waker.answer();
             handler.woken(self);
         }
         self.visit_ready(handler);

@@ -166,3 +166,46 @@ fn a_wake_from_another_thread_ends_the_wait() {
     }
     thread.join().expect("the thread ends");
 }
+
+/// What it is woken for, and how much of that it has found.
+struct Inbox(std::sync::mpsc::Receiver<u32>, u32);
+
+impl Handler<Entry> for Inbox {
+    fn visit(
+        &mut self,
+        _: &mut Reactor<Entry>,
+        _: Token,
+        _: &mut Entry,
+        _: &mut Readiness,
+    ) -> Visit {
+        unreachable!("there is no entry")
+    }
+
+    fn woken(&mut self, _: &mut Reactor<Entry>) {
+        self.1 += self.0.try_iter().sum::<u32>();
+    }
+
+    fn closed(&mut self, _: &mut Reactor<Entry>, _: Token, _: Entry) {}
+}
+
+#[test]
+fn no_wake_is_lost_among_many_that_count_as_one() {
+    let mut reactor = Reactor::new().expect("a reactor");
+    let (send, inbox) = std::sync::mpsc::channel();
+    let mut inbox = Inbox(inbox, 0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let (send, waker) = (send.clone(), reactor.waker());
+            scope.spawn(move || {
+                for _ in 0..5_000 {
+                    send.send(1).expect("the inbox is open");
+                    waker.wake();
+                }
+            });
+        }
+        // A wake that was lost leaves this waiting for ever.
+        while inbox.1 < 20_000 {
+            reactor.turn(&mut inbox, None).expect("a turn");
+        }
+    });
+}
