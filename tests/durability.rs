@@ -92,7 +92,7 @@ fn upload_until_killed(address: &str, prefix: &str, acknowledged: &AtomicUsize) 
     };
     for number in 0.. {
         let name = format!("{prefix}-{number}");
-        let message = [string(&name), data(&contents(&name))].concat();
+        let message = [string(&name), data(contents(&name))].concat();
         if stream.write_all(&message).is_err() {
             break;
         }
