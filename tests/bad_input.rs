@@ -4,12 +4,17 @@
 mod common;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 
-use common::{Client, Ran, Server, Starter, data, data_header, digest, piecemeal, put, string};
+use common::{
+    Client, PROGRAM, Ran, Server, Starter, command, data, data_header, digest, piecemeal, put,
+    signal, string,
+};
+use rustix::process::Signal;
 
 #[test]
 fn a_length_near_2_to_the_64_costs_no_memory_and_wraps_nowhere() {
@@ -328,7 +333,7 @@ fn a_folder_or_a_pipe_with_the_name_of_an_upload_stays_as_it_is() {
     assert!(server.path("folder").is_dir());
 
     let server = Server::start(&[]);
-    let made = common::command("mkfifo").arg(server.path("pipe")).status();
+    let made = command("mkfifo").arg(server.path("pipe")).status();
     assert!(made.unwrap().success());
     let mut client = server.client();
     let nothing = digest("");
@@ -420,4 +425,42 @@ fn a_standard_output_that_nobody_reads_does_not_stop_a_server_and_the_lost_lines
     server
         .err
         .wait_for(|line| line.contains("lines were dropped"));
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_does_not_stop_a_server() {
+    let home = tempfile::tempdir().unwrap();
+    let mut serving = command(PROGRAM);
+    serving.args([
+        "serve",
+        "-vv",
+        "--strings",
+        "message",
+        "--bind",
+        "127.0.0.1:0",
+        "--dir",
+    ]);
+    serving
+        .arg(home.path())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null());
+    let mut serving = serving.spawn().unwrap();
+    let mut stderr = BufReader::new(serving.stderr.take().unwrap());
+    let address = loop {
+        let mut line = String::new();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended");
+        if let Some(address) = line.trim_end().strip_prefix("listening on ") {
+            break address.to_owned();
+        }
+    };
+    // Every message is several lines of the log, so the pipe is soon full.
+    let mut client = Client::connect(&address);
+    for number in 0..3000 {
+        client.send(string(number.to_string()));
+        assert_eq!(client.reply().text(), format!("Message: {number}"));
+    }
+    signal(&serving, Signal::TERM);
+    client.refused("shutdown");
+    client.expect_end();
+    assert_eq!(serving.wait().unwrap().code(), Some(0));
 }

@@ -194,7 +194,7 @@ fn a_text_is_said_and_comes_back() {
     let to = server.address();
     let ran = piecemeal(&["say", "--to", to, "hello, wörld"]).exits(0);
     assert_eq!(ran.out, "Message: hello, wörld\n");
-    let ran = piecemeal_with_input(&["say", "--to", to], "one\ntwo\n\nlast").exits(0);
+    let ran = piecemeal_with_input(&["say", "--to", to], b"one\ntwo\n\nlast").exits(0);
     assert_eq!(
         ran.out,
         "Message: one\nMessage: two\nMessage: \nMessage: last\n"
