@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::fs;
 use std::process::Stdio;
 
 use common::{Server, Starter, command, data, data_header, end, put, skipped, string};
@@ -84,6 +85,20 @@ fn a_disk_that_is_full_says_so_to_the_operator_too() {
     client.send(data(vec![0; TOO_MUCH]));
     client.refused("no-space");
     server.err.wait_for(|line| line.contains("no space"));
+}
+
+#[test]
+fn a_folder_that_was_removed_is_the_servers_fault_and_the_connection_goes_on() {
+    let server = Server::start(&[]);
+    fs::remove_dir_all(server.path("")).unwrap();
+    let mut client = server.client();
+    for _ in 0..2 {
+        client.send([string("a.txt"), data("bytes"), put("name=b.txt\nsize=5")].concat());
+        client.refused("io");
+        client.refused("io");
+        client.refused("io");
+    }
+    server.err.wait_for(|line| line.contains("create a file"));
 }
 
 /// A server whose committing thread gets an error from its `number`-th sync.

@@ -340,3 +340,30 @@ fn an_end_with_the_right_digest_and_size_stores_the_pieces_as_one_file() {
     assert_eq!(reply.key("durable"), Some("yes"));
     assert_eq!(server.stored("a.txt"), b"bytes");
 }
+
+#[test]
+fn a_second_name_replaces_the_first_and_what_came_for_it() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send(put("name=a.txt\nend=explicit"));
+    client.send([data("dropped"), string("b.txt"), put("name=c.txt")].concat());
+    client.send([data("kept"), data("unnamed")].concat());
+    for _ in 0..4 {
+        client.ok();
+    }
+    client.receipt("c.txt", 4);
+    let unnamed = client.ok().key("name").unwrap().to_owned();
+    assert_eq!(server.stored("c.txt"), b"kept");
+    assert_eq!(server.stored(&unnamed), b"unnamed");
+    assert_eq!(server.names().len(), 2);
+}
+
+#[test]
+fn a_stream_without_an_end_over_the_limit_is_read_for_64_mib_and_then_closed() {
+    let server = Server::start(&["--max-size", "1000", "--accept-eof"]);
+    let mut client = server.client();
+    client.send(data_eof(vec![0; 70 << 20]));
+    assert_eq!(client.refused("too-large").key("limit"), Some("1000"));
+    // Its stream goes on, and the server's has ended all the same.
+    closes(&server, &mut client);
+}

@@ -4,12 +4,16 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{
-    Fake, Lines, PROGRAM, Ran, Server, Starter, closed_port, command, piecemeal, signal, string,
+    Fake, Lines, PROGRAM, Ran, Server, Starter, closed_port, command, piecemeal,
+    piecemeal_with_input, signal, string,
 };
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -325,4 +329,70 @@ fn a_file_that_fails_at_a_broken_server_does_not_hide_what_was_stored() {
     let ran = send(&fake.address, &[&path, &other]).exits(23);
     ran.line_with(&["stored ", &path]);
     ran.line_with(&["piecemeal: ", &other]);
+}
+
+#[test]
+fn a_name_that_is_no_text_is_refused_and_never_rewritten() {
+    let (home, _) = a_file();
+    let server = Server::start(&[]);
+    let path = home.path().join(OsStr::from_bytes(b"a\xffb"));
+    fs::write(&path, "bytes").unwrap();
+    let arguments = ["send", "--to", server.address()].map(OsStr::new);
+    let ran = piecemeal(&[&arguments[..], &[path.as_os_str()]].concat()).exits(9);
+    ran.line_with(&["a\\xffb", "--name gives it another"]);
+    assert!(server.names().is_empty(), "{:?}", server.names());
+    let named = ["--name", "a-b"].map(OsStr::new);
+    piecemeal(&[&arguments[..], &named, &[path.as_os_str()]].concat()).exits(0);
+    assert_eq!(server.names(), ["a-b"]);
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_ends_with_9_and_the_next_one_is_sent() {
+    let (home, path) = a_file();
+    let large = beside(&home, "large");
+    fs::write(&large, vec![2; 30_000_000]).unwrap();
+    let (sent, digest) = (large.clone(), common::digest("bytes"));
+    let connections = AtomicUsize::new(0);
+    let fake = Fake::playing(move |peer| {
+        peer.take(1);
+        if connections.fetch_add(1, Ordering::Relaxed) == 0 {
+            fs::write(&sent, "shrunk").unwrap();
+            peer.give(string("OK\noffset=0"));
+        } else {
+            peer.give(string("OK\noffset=0"));
+            peer.give(string(format!(
+                "OK\nname=a.txt\nsize=5\nblake3={digest}\ndurable=yes"
+            )));
+        }
+        peer.listen_to_the_end();
+    });
+    let ran = send(&fake.address, &[&large, &path]).exits(23);
+    ran.line_with(&["piecemeal: ", &large, "shrank"]);
+    ran.line_with(&["stored ", &path]);
+}
+
+#[test]
+fn a_server_that_stops_between_two_files_is_quoted_for_all_that_are_left() {
+    let (home, path) = a_file();
+    let (second, third) = (beside(&home, "b.txt"), beside(&home, "c.txt"));
+    fs::write(&second, "second").unwrap();
+    fs::write(&third, "third").unwrap();
+    let digest = common::digest("bytes");
+    let receipt = format!("OK\nname=a.txt\nsize=5\nblake3={digest}\ndurable=yes");
+    let stops = string("ERR shutdown\ntext=the server is stopping");
+    let fake = Fake::answering([string("OK\noffset=0"), string(receipt), stops].concat());
+    let ran = send(&fake.address, &[&path, &second, &third]).exits(23);
+    ran.line_with(&["stored ", &path]);
+    for path in [second, third] {
+        ran.line_with(&["piecemeal: ", &path, "(shutdown)", "try again"]);
+    }
+}
+
+#[test]
+fn input_that_is_no_text_can_not_be_said() {
+    let server = Server::start(&["--strings", "message"]);
+    let ran = piecemeal_with_input(&["say", "--to", server.address()], b"one\n\xff\n");
+    let ran = ran.exits(9);
+    assert_eq!(ran.out, "Message: one\n");
+    ran.line_with(&["standard input"]);
 }

@@ -125,6 +125,20 @@ fn the_same_file_sent_again_succeeds_and_other_bytes_under_its_name_do_not() {
 }
 
 #[test]
+fn a_large_file_sent_again_succeeds_too() {
+    let (server, files) = (Server::start(&[]), Files::new());
+    let path = files.make("large", vec![b'x'; 3_000_000]);
+    for _ in 0..2 {
+        send(server.address(), &[&path]).exits(0);
+    }
+    files.make("large", vec![b'y'; 3_000_000]);
+    send(server.address(), &[&path])
+        .exits(3)
+        .line_with(&["(exists)"]);
+    assert_eq!(server.stored("large"), vec![b'x'; 3_000_000]);
+}
+
+#[test]
 fn a_client_can_ask_for_a_policy() {
     let (server, files) = (Server::start(&[]), Files::new());
     let path = files.make("a.txt", "first");
@@ -180,7 +194,7 @@ fn a_text_is_said_and_comes_back() {
     let to = server.address();
     let ran = piecemeal(&["say", "--to", to, "hello, wörld"]).exits(0);
     assert_eq!(ran.out, "Message: hello, wörld\n");
-    let ran = piecemeal_with_input(&["say", "--to", to], "one\ntwo\n\nlast").exits(0);
+    let ran = piecemeal_with_input(&["say", "--to", to], b"one\ntwo\n\nlast").exits(0);
     assert_eq!(
         ran.out,
         "Message: one\nMessage: two\nMessage: \nMessage: last\n"

@@ -130,8 +130,12 @@ impl Arguments {
     fn items(&self) -> Vec<Item> {
         let name_of = |path: &Path| match (&self.name, path.file_name()) {
             (Some(name), _) => name.clone(),
-            // What is no UTF-8 has no name there, and the check of names says so.
-            (None, Some(name)) => name.to_string_lossy().into_owned(),
+            (None, Some(name)) => match name.to_str() {
+                Some(name) => name.to_owned(),
+                // What is no UTF-8 can't be a name there. U+FFFD could be one, so what stands for
+                // the bad bytes is a character that the check of names refuses.
+                None => name.to_string_lossy().replace('\u{fffd}', "\0"),
+            },
             (None, None) => String::new(),
         };
         self.files

@@ -45,11 +45,11 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// Runs the program to its end.
 pub(crate) fn piecemeal<A: AsRef<OsStr>>(arguments: &[A]) -> Ran {
-    piecemeal_with_input(arguments, "")
+    piecemeal_with_input(arguments, b"")
 }
 
 /// The same, with something on standard input.
-pub(crate) fn piecemeal_with_input<A: AsRef<OsStr>>(arguments: &[A], input: &str) -> Ran {
+pub(crate) fn piecemeal_with_input<A: AsRef<OsStr>>(arguments: &[A], input: &[u8]) -> Ran {
     let mut command = command(PROGRAM);
     command.args(arguments);
     let output = assert_cmd::Command::from_std(command)
