@@ -4,9 +4,9 @@ use std::io::{self, Read, Write};
 use std::mem;
 
 use super::{BUDGET, HEADER_READ, Note, Session, Surroundings};
-use crate::proto::{Action, Begun, Machine, Order, Receipt, Want};
+use crate::proto::{Action, Begun, Machine, Order, Want};
 use crate::reactor::{Readiness, Visit};
-use crate::store::{Error, Opening, Store};
+use crate::store::{Opening, Reserved, Store};
 
 /// Whether a visit can go on.
 enum Flow {
@@ -198,13 +198,7 @@ impl<M: Machine, S: Store> Session<M, S> {
                     self.upload = None;
                     self.order = Some(order);
                 }
-                Action::Reserve(total) => {
-                    let upload = self.upload.as_mut().expect("what grows was begun");
-                    let reserved = around.store.reserve(upload, total);
-                    let reserved = reserved.map(|()| Begun::Open);
-                    let reserved = reserved.map_err(|error| self.failed(&error, around));
-                    self.machine.handle_begun(reserved, around.now);
-                }
+                Action::Reserve(total) => self.reserve(total, around),
                 Action::Commit(ticket, seal) => {
                     let upload = self.upload.take().expect("what is committed was begun");
                     self.committing += 1;
@@ -221,6 +215,17 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
             }
         }
+    }
+
+    fn reserve(&mut self, total: u64, around: &mut Surroundings<'_, S>) {
+        let key = self.key(around.token, 0);
+        let upload = self.upload.as_mut().expect("what grows was begun");
+        let reserved = match around.store.reserve(upload, total, key) {
+            Ok(Reserved::Later) => return,
+            Ok(Reserved::Now) => Ok(Begun::Open),
+            Err(error) => Err(self.failed(&error, around)),
+        };
+        self.machine.handle_begun(reserved, around.now);
     }
 
     fn abort(&mut self, around: &mut Surroundings<'_, S>) {
@@ -248,12 +253,16 @@ impl<M: Machine, S: Store> Session<M, S> {
         self.begin(order, around);
     }
 
-    fn begin(&mut self, order: Box<Order>, around: &mut Surroundings<'_, S>) {
+    pub(super) fn begin(&mut self, order: Box<Order>, around: &mut Surroundings<'_, S>) {
         let key = self.key(around.token, 0);
         let begun = match around.store.begin(&order, key) {
             Ok(Opening::Open(upload)) => {
                 self.upload = Some(upload);
                 Ok(Begun::Open)
+            }
+            Ok(Opening::Reserving(upload)) => {
+                self.upload = Some(upload);
+                return;
             }
             Ok(Opening::Looking) => {
                 self.looking = Some(order);
@@ -262,32 +271,6 @@ impl<M: Machine, S: Store> Session<M, S> {
             Err(error) => Err(self.failed(&error, around)),
         };
         self.machine.handle_begun(begun, around.now);
-    }
-
-    /// The store has looked at the file that has an order's name.
-    pub(super) fn answer_look(
-        &mut self,
-        found: Result<Option<Receipt>, Error>,
-        around: &mut Surroundings<'_, S>,
-    ) {
-        let Some(mut order) = self.looking.take() else {
-            return;
-        };
-        match found {
-            Ok(Some(receipt)) => {
-                self.machine
-                    .handle_begun(Ok(Begun::Present(receipt)), around.now);
-            }
-            Ok(None) => {
-                order.look_first = false;
-                order.digest = None;
-                self.begin(order, around);
-            }
-            Err(error) => {
-                let fault = self.failed(&error, around);
-                self.machine.handle_begun(Err(fault), around.now);
-            }
-        }
     }
 
     /// Counts the messages that were begun. One that is incomplete when all that was read has
