@@ -9,11 +9,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::descriptors::{self, Connections, EACH};
-use super::{Config, Ended, Event, Stopper, Summary};
+use super::{Config, Ended, Event, Protocol, Stopper, Summary};
 use crate::net::{Accepted, Address, Listener, Stream};
 use crate::observe::Counters;
-use crate::proto::limits::BUSY_RETRY_S;
-use crate::proto::{Fault, Moment, Receiver, Rules, Stop};
+use crate::proto::{Moment, Stop};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
 use crate::session::{BUDGET, Note, Session, Surroundings};
 use crate::store::{Done, Store};
@@ -28,13 +27,9 @@ const REFUSED_MOST: usize = 256;
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// What the reactor keeps for the server. Nearly all are sessions, so their size is the enum's.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the reactor boxes its entries already"
-)]
-pub(super) enum Entry<S: Store> {
+pub(super) enum Entry<P: Protocol, S: Store> {
     Listener(Listener),
-    Session(Session<Receiver, S>, Kind),
+    Session(Session<P::Machine, S>, Kind),
     Signals(Signals),
 }
 
@@ -56,9 +51,9 @@ impl Kind {
 }
 
 /// What all of a server's connections share.
-pub(super) struct Hub<S: Store> {
+pub(super) struct Hub<P: Protocol, S: Store> {
     store: S,
-    rules: Arc<Rules>,
+    protocol: P,
     listeners: Vec<Token>,
     connections: Connections,
     /// Descriptors that nobody has a claim to.
@@ -90,14 +85,15 @@ enum Phase {
     Forced(i32),
 }
 
-impl<S: Store> Hub<S> {
+impl<P: Protocol, S: Store> Hub<P, S> {
     pub(super) fn new(
-        reactor: &mut Reactor<Entry<S>>,
+        reactor: &mut Reactor<Entry<P, S>>,
         config: &Config,
         listeners: Vec<Listener>,
+        protocol: P,
         store: S,
         stopper: Stopper,
-    ) -> io::Result<Hub<S>> {
+    ) -> io::Result<Hub<P, S>> {
         if config.signals {
             reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
         }
@@ -108,7 +104,7 @@ impl<S: Store> Hub<S> {
         let (spare, connections) = descriptors::share(config.max_connections);
         Ok(Hub {
             store,
-            rules: Arc::new(config.rules),
+            protocol,
             listeners,
             connections,
             spare,
@@ -142,7 +138,7 @@ impl<S: Store> Hub<S> {
     }
 
     /// Serves until it is stopped.
-    pub(super) fn run(mut self, reactor: &mut Reactor<Entry<S>>) -> io::Result<Summary> {
+    pub(super) fn run(mut self, reactor: &mut Reactor<Entry<P, S>>) -> io::Result<Summary> {
         while self.phase == Phase::Serving {
             reactor.turn(&mut self, None)?;
         }
@@ -172,7 +168,7 @@ impl<S: Store> Hub<S> {
     }
 
     /// Begins to stop: nobody is accepted any more, and nothing new is begun.
-    fn stop(&mut self, reactor: &mut Reactor<Entry<S>>) {
+    fn stop(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
         let until = self.shutdown_timeout.map(|timeout| reactor.now() + timeout);
         self.phase = Phase::Stopping(until);
         for listener in std::mem::take(&mut self.listeners) {
@@ -181,7 +177,7 @@ impl<S: Store> Hub<S> {
         self.stop_sessions(reactor, Stop::Soon);
     }
 
-    fn stop_sessions(&self, reactor: &mut Reactor<Entry<S>>, stop: Stop) {
+    fn stop_sessions(&self, reactor: &mut Reactor<Entry<P, S>>, stop: Stop) {
         let now = reactor.now();
         for token in reactor.tokens() {
             if let Some(Entry::Session(session, _)) = reactor.get_mut(token) {
@@ -194,7 +190,7 @@ impl<S: Store> Hub<S> {
     /// Whether a stop has come to its end; takes the steps that lead there.
     fn has_finished(
         &mut self,
-        reactor: &mut Reactor<Entry<S>>,
+        reactor: &mut Reactor<Entry<P, S>>,
         quiet_until: &mut Option<Moment>,
     ) -> bool {
         let busy = self.busy(reactor);
@@ -216,7 +212,7 @@ impl<S: Store> Hub<S> {
     }
 
     /// Sessions that have something under way.
-    fn busy(&self, reactor: &mut Reactor<Entry<S>>) -> usize {
+    fn busy(&self, reactor: &mut Reactor<Entry<P, S>>) -> usize {
         let tokens = reactor.tokens().into_iter();
         let busy = tokens.filter(|token| match reactor.get_mut(*token) {
             Some(Entry::Session(session, _)) => session.is_busy(),
@@ -227,7 +223,7 @@ impl<S: Store> Hub<S> {
 
     fn accept(
         &mut self,
-        reactor: &mut Reactor<Entry<S>>,
+        reactor: &mut Reactor<Entry<P, S>>,
         listener: &Listener,
         ready: &mut Readiness,
     ) -> Visit {
@@ -264,23 +260,23 @@ impl<S: Store> Hub<S> {
     }
 
     /// Stops accepting for a while. The listener's bit stays, so no event is needed to go on.
-    fn rest(&mut self, reactor: &Reactor<Entry<S>>) -> Visit {
+    fn rest(&mut self, reactor: &Reactor<Entry<P, S>>) -> Visit {
         self.accepting_rests = true;
         Visit::Wait(Some(reactor.now() + ACCEPT_REST))
     }
 
-    fn take(&mut self, reactor: &mut Reactor<Entry<S>>, stream: Stream, peer: Address, kind: Kind) {
-        let (rules, now) = (Arc::clone(&self.rules), reactor.now());
+    fn take(
+        &mut self,
+        reactor: &mut Reactor<Entry<P, S>>,
+        stream: Stream,
+        peer: Address,
+        kind: Kind,
+    ) {
+        let now = reactor.now();
         log::debug!("{peer}: connected");
         let machine = match kind {
-            Kind::Taken => Receiver::new(rules, now),
-            Kind::Refused => Receiver::refusing(
-                rules,
-                Fault::Busy {
-                    retry: BUSY_RETRY_S,
-                },
-                now,
-            ),
+            Kind::Taken => self.protocol.accepted(now),
+            Kind::Refused => self.protocol.turned_away(now),
         };
         let wrap = |stream| Entry::Session(Session::new(stream, peer, machine), kind);
         if let Err(error) = reactor.insert(stream, wrap) {
@@ -301,7 +297,7 @@ impl<S: Store> Hub<S> {
 
     fn signal(
         &mut self,
-        reactor: &mut Reactor<Entry<S>>,
+        reactor: &mut Reactor<Entry<P, S>>,
         signals: &mut Signals,
         ready: &mut Readiness,
     ) -> Visit {
@@ -321,10 +317,10 @@ impl<S: Store> Hub<S> {
     /// Calls `work` with a session's surroundings, and tells people what came of it.
     fn with_session<R>(
         &mut self,
-        session: &mut Session<Receiver, S>,
+        session: &mut Session<P::Machine, S>,
         token: Token,
         now: Moment,
-        work: impl FnOnce(&mut Session<Receiver, S>, &mut Surroundings<'_, S>) -> R,
+        work: impl FnOnce(&mut Session<P::Machine, S>, &mut Surroundings<'_, S>) -> R,
     ) -> R {
         let mut around = Surroundings {
             store: &mut self.store,
@@ -350,7 +346,7 @@ impl<S: Store> Hub<S> {
         result
     }
 
-    fn deliver(&mut self, reactor: &mut Reactor<Entry<S>>, done: Done) {
+    fn deliver(&mut self, reactor: &mut Reactor<Entry<P, S>>, done: Done) {
         let now = reactor.now();
         let token = Token::from_raw(done.key().connection);
         // A session waits for its commits even when its socket is gone, so only an answer that
@@ -364,12 +360,12 @@ impl<S: Store> Hub<S> {
     }
 }
 
-impl<S: Store> Handler<Entry<S>> for Hub<S> {
+impl<P: Protocol, S: Store> Handler<Entry<P, S>> for Hub<P, S> {
     fn visit(
         &mut self,
-        reactor: &mut Reactor<Entry<S>>,
+        reactor: &mut Reactor<Entry<P, S>>,
         token: Token,
-        entry: &mut Entry<S>,
+        entry: &mut Entry<P, S>,
         ready: &mut Readiness,
     ) -> Visit {
         match entry {
@@ -385,7 +381,7 @@ impl<S: Store> Handler<Entry<S>> for Hub<S> {
         }
     }
 
-    fn woken(&mut self, reactor: &mut Reactor<Entry<S>>) {
+    fn woken(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
         if self.stopper.is_wanted() && self.phase == Phase::Serving {
             self.stop(reactor);
         }
@@ -394,7 +390,7 @@ impl<S: Store> Handler<Entry<S>> for Hub<S> {
         }
     }
 
-    fn closed(&mut self, reactor: &mut Reactor<Entry<S>>, _: Token, entry: Entry<S>) {
+    fn closed(&mut self, reactor: &mut Reactor<Entry<P, S>>, _: Token, entry: Entry<P, S>) {
         let Entry::Session(session, kind) = entry else {
             return;
         };

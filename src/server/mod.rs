@@ -31,6 +31,7 @@
 mod config;
 mod descriptors;
 mod hub;
+mod protocol;
 mod stopping;
 
 use std::io;
@@ -45,12 +46,13 @@ use crate::store::Store;
 pub use config::Config;
 pub use descriptors::{Connections, raise_descriptor_limit};
 use hub::{Entry, Hub};
+pub use protocol::{Piecemeal, Protocol};
 pub use stopping::{Ended, Stopper};
 
 /// A server that listens, and takes connections once it is run.
-pub struct Server<S: Store> {
-    reactor: Reactor<Entry<S>>,
-    hub: Hub<S>,
+pub struct Server<S: Store, P: Protocol = Piecemeal> {
+    reactor: Reactor<Entry<P, S>>,
+    hub: Hub<P, S>,
     addresses: Vec<Address>,
 }
 
@@ -106,7 +108,19 @@ impl<S: Store> Server<S> {
     /// # Errors
     /// Where one can't be listened at; the error says which, why, and who has it. Where
     /// [`Config::signals`] is set, when the handlers can't be installed.
-    pub fn bind(config: Config, mut store: S) -> io::Result<Server<S>> {
+    pub fn bind(config: Config, store: S) -> io::Result<Server<S>> {
+        let protocol = Piecemeal::new(config.rules);
+        Server::bind_with(config, protocol, store)
+    }
+}
+
+impl<S: Store, P: Protocol> Server<S, P> {
+    /// The same for another protocol. Of the configuration's rules it uses only how long bytes
+    /// may stay unacknowledged.
+    ///
+    /// # Errors
+    /// Those of [`Server::bind`].
+    pub fn bind_with(config: Config, protocol: P, mut store: S) -> io::Result<Server<S, P>> {
         let mut reactor = Reactor::new()?;
         let tuning = Tuning {
             unacknowledged: config.rules.deadlines.stall,
@@ -122,7 +136,7 @@ impl<S: Store> Server<S> {
         let waker = reactor.waker();
         let stopper = Stopper::new(waker.clone());
         store.set_wake(Box::new(move || waker.wake()));
-        let hub = Hub::new(&mut reactor, &config, listeners, store, stopper)?;
+        let hub = Hub::new(&mut reactor, &config, listeners, protocol, store, stopper)?;
         Ok(Server {
             reactor,
             hub,
@@ -167,9 +181,12 @@ impl<S: Store> Server<S> {
     }
 }
 
-impl<S: Store + Send + 'static> Server<S>
+impl<S, P> Server<S, P>
 where
+    S: Store + Send + 'static,
     S::Upload: Send,
+    P: Protocol + Send + 'static,
+    P::Machine: Send,
 {
     /// Serves on a thread of its own.
     ///
@@ -187,7 +204,7 @@ where
     }
 }
 
-impl<S: Store> std::fmt::Debug for Server<S> {
+impl<S: Store, P: Protocol> std::fmt::Debug for Server<S, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
             .field("addresses", &self.addresses)

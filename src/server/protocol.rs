@@ -1,0 +1,44 @@
+//! Which machine a connection gets.
+
+use std::sync::Arc;
+
+use crate::proto::limits::BUSY_RETRY_S;
+use crate::proto::{Fault, Machine, Moment, Receiver, Rules};
+
+/// What a server speaks. Another protocol is another of these, and nothing else here changes.
+pub trait Protocol {
+    /// One connection's machine.
+    type Machine: Machine;
+
+    /// The machine of a connection that was accepted.
+    fn accepted(&self, now: Moment) -> Self::Machine;
+
+    /// The machine of a connection that there is no room for: it says so, and ends.
+    fn turned_away(&self, now: Moment) -> Self::Machine;
+}
+
+/// The protocol of docs/PROTOCOL.md.
+#[derive(Clone, Debug)]
+pub struct Piecemeal(Arc<Rules>);
+
+impl Piecemeal {
+    /// The protocol, with these rules for every connection.
+    pub fn new(rules: Rules) -> Piecemeal {
+        Piecemeal(Arc::new(rules))
+    }
+}
+
+impl Protocol for Piecemeal {
+    type Machine = Receiver;
+
+    fn accepted(&self, now: Moment) -> Receiver {
+        Receiver::new(Arc::clone(&self.0), now)
+    }
+
+    fn turned_away(&self, now: Moment) -> Receiver {
+        let fault = Fault::Busy {
+            retry: BUSY_RETRY_S,
+        };
+        Receiver::refusing(Arc::clone(&self.0), fault, now)
+    }
+}
