@@ -1,8 +1,7 @@
 //! An echo server on the bare reactor: `cargo run --example echo -- 127.0.0.1:9000`
 //!
 //! The reactor says whose turn it is; this file says what a turn does: go on until `WouldBlock`,
-//! stop when the budget is spent, keep what can't be sent yet, and let no connection's error
-//! reach the others.
+//! stop when the budget is spent, and let no connection's error reach the others.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
@@ -13,28 +12,25 @@ use piecemeal::reactor::{Handler, Reactor, Readiness, Token, Visit};
 /// Connections accepted, or blocks moved, in one visit; then it is another's turn.
 const BUDGET: usize = 16;
 
+type Loop = Reactor<Entry>;
 enum Entry {
     Listener(Listener),
     /// A stream, and what was read from it and not yet sent back.
     Connection(Stream, Vec<u8>),
 }
 
-fn accept(reactor: &mut Reactor<Entry>, listener: &Listener, ready: &mut Readiness) -> Visit {
+fn accept(at: &mut Loop, listener: &Listener, ready: &mut Readiness) -> Visit {
     for _ in 0..BUDGET {
         match listener.accept() {
-            // One that can't be registered is dropped, which closes it.
-            Accepted::Connection(stream, _) => {
-                drop(reactor.insert(stream, |stream| Entry::Connection(stream, Vec::new())));
-            }
-            Accepted::Gone(_) => {}
             Accepted::Nobody => {
                 ready.readable = false;
                 return Visit::Wait(None);
             }
-            // Those who wait make no new event, so the bit stays, and a deadline brings us back.
-            Accepted::NoRoom(_) => {
-                return Visit::Wait(Some(reactor.now() + Duration::from_millis(500)));
-            }
+            // One that can't be registered is dropped, which closes it.
+            Accepted::Connection(it, _) => drop(at.insert(it, |it| Entry::Connection(it, vec![]))),
+            Accepted::Gone(_) => {}
+            // Those who wait for a descriptor make no new event, so a deadline brings us back.
+            Accepted::NoRoom(_) => return Visit::Wait(Some(at.now() + Duration::from_millis(500))),
         }
     }
     Visit::Again(None)
@@ -43,8 +39,7 @@ fn accept(reactor: &mut Reactor<Entry>, listener: &Listener, ready: &mut Readine
 fn echo(stream: &mut Stream, unsent: &mut Vec<u8>, ready: &mut Readiness) -> Visit {
     let mut block = [0; 16 << 10];
     for _ in 0..BUDGET {
-        // All of it goes back before more is read. So we keep one block at most of a client that
-        // sends and never reads, and an end of stream comes when it has everything back.
+        // All of it goes back before more is read, so one block at most is kept of a client.
         let sending = !unsent.is_empty();
         let (bit, moved) = match sending {
             true if ready.writable => (&mut ready.writable, stream.write(unsent)),
@@ -52,11 +47,10 @@ fn echo(stream: &mut Stream, unsent: &mut Vec<u8>, ready: &mut Readiness) -> Vis
             _ => return Visit::Wait(None),
         };
         match moved {
-            Ok(0) => return Visit::Close,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => *bit = false,
+            Ok(0) | Err(_) => return Visit::Close,
             Ok(sent) if sending => drop(unsent.drain(..sent)),
             Ok(got) => unsent.extend_from_slice(&block[..got]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => *bit = false,
-            Err(_) => return Visit::Close,
         }
     }
     Visit::Again(None)
@@ -65,26 +59,17 @@ fn echo(stream: &mut Stream, unsent: &mut Vec<u8>, ready: &mut Readiness) -> Vis
 struct Echo;
 
 impl Handler<Entry> for Echo {
-    fn visit(
-        &mut self,
-        reactor: &mut Reactor<Entry>,
-        _: Token,
-        entry: &mut Entry,
-        ready: &mut Readiness,
-    ) -> Visit {
-        match entry {
-            Entry::Listener(listener) => accept(reactor, listener, ready),
-            Entry::Connection(stream, unsent) => echo(stream, unsent, ready),
+    fn visit(&mut self, at: &mut Loop, _: Token, it: &mut Entry, bits: &mut Readiness) -> Visit {
+        match it {
+            Entry::Listener(listener) => accept(at, listener, bits),
+            Entry::Connection(stream, unsent) => echo(stream, unsent, bits),
         }
     }
-    fn woken(&mut self, _: &mut Reactor<Entry>) {}
-    fn closed(&mut self, _: &mut Reactor<Entry>, _: Token, _: Entry) {}
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9000".into());
-    let unacknowledged = None;
-    let listener = Listener::bind(&address.parse()?, Tuning { unacknowledged })?;
+    let listener = Listener::bind(&address.parse()?, Tuning::default())?;
     writeln!(io::stdout(), "listening on {}", listener.address())?;
     let mut reactor = Reactor::new()?;
     reactor.insert(listener, Entry::Listener)?;

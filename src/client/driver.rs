@@ -323,6 +323,4 @@ impl Handler<Entry> for Driver<'_> {
         }
         self.connect_more(reactor);
     }
-
-    fn closed(&mut self, _: &mut Reactor<Entry>, _: Token, _: Entry) {}
 }

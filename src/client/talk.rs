@@ -147,10 +147,6 @@ impl Handler<Connection> for Talk {
             None => Visit::Wait(connection.sender.deadline()),
         }
     }
-
-    fn woken(&mut self, _: &mut Reactor<Connection>) {}
-
-    fn closed(&mut self, _: &mut Reactor<Connection>, _: Token, _: Connection) {}
 }
 
 impl std::fmt::Debug for Conversation {

@@ -21,7 +21,7 @@ pub enum Stream {
 }
 
 /// How a TCP connection notices that its peer is gone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Tuning {
     /// How long bytes that we sent may stay unacknowledged; `None` leaves it to the system.
     pub unacknowledged: Option<Duration>,

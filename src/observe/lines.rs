@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use super::counters::Counters;
 
-/// Lines that may wait. At some 100 bytes a line that is 400 KiB.
-const QUEUE: usize = 4096;
+/// Lines that may wait. At some 100 bytes a line that is 100 KiB; a message of 4096 bytes that has
+/// to be escaped throughout makes a line of some 11 KiB.
+const QUEUE: usize = 1024;
 /// What stands in the queue behind the last line; a line has at least its own end.
 const END: Vec<u8> = Vec::new();
 /// How long the end of the program waits for lines that are still queued.

@@ -54,10 +54,14 @@ pub trait Handler<T> {
     ) -> Visit;
 
     /// Another thread has called [`Waker::wake`].
-    fn woken(&mut self, reactor: &mut Reactor<T>);
+    fn woken(&mut self, reactor: &mut Reactor<T>) {
+        let _ = reactor;
+    }
 
     /// An entry is gone: its source is deregistered, and it is about to be dropped.
-    fn closed(&mut self, reactor: &mut Reactor<T>, token: Token, entry: T);
+    fn closed(&mut self, reactor: &mut Reactor<T>, token: Token, entry: T) {
+        let _ = (reactor, token, entry);
+    }
 }
 
 /// What is to become of an entry after a visit.

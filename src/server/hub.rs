@@ -351,15 +351,13 @@ impl<S: Store> Hub<S> {
     }
 
     fn deliver(&mut self, reactor: &mut Reactor<Entry<S>>, done: Done) {
-        let (Done::Looked(key, _) | Done::Stored(key, _)) = &done;
-        let (key, now) = (*key, reactor.now());
-        let token = Token::from_raw(key.connection);
+        let now = reactor.now();
+        let token = Token::from_raw(done.key().connection);
         // A session waits for its commits even when its socket is gone, so only an answer that
         // nobody needs any more finds nobody.
         if let Some(Entry::Session(session, _)) = reactor.get_mut(token) {
-            self.with_session(session, token, now, |session, around| match done {
-                Done::Looked(_, found) => session.looked(found, around),
-                Done::Stored(_, stored) => session.stored(key.ticket, stored, around),
+            self.with_session(session, token, now, |session, around| {
+                session.hear(done, around);
             });
             reactor.queue(token);
         }

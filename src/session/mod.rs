@@ -4,6 +4,7 @@
 //! the store. The session knows no protocol (the machine does) and no policy (the server does).
 //! It keeps no buffer of its own while nothing is under way.
 
+mod answers;
 mod pump;
 #[cfg(test)]
 mod tests;
@@ -115,36 +116,6 @@ impl<M: Machine, S: Store> Session<M, S> {
             log::trace!("{}: {step}", self.peer);
         }
         visit
-    }
-
-    /// The store's answer to an order: what it found under the name, if anything.
-    pub fn looked(
-        &mut self,
-        found: Result<Option<Receipt>, crate::store::Error>,
-        around: &mut Surroundings<'_, S>,
-    ) {
-        self.answer_look(found, around);
-    }
-
-    /// The store has ended a commit.
-    pub fn stored(
-        &mut self,
-        ticket: Ticket,
-        stored: Result<Receipt, crate::store::Error>,
-        around: &mut Surroundings<'_, S>,
-    ) {
-        self.committing -= 1;
-        self.give_back(around);
-        let stored = match stored {
-            Ok(receipt) => {
-                around.counters.stored.add(1);
-                around.counters.stored_bytes.add(receipt.size);
-                around.notes.push(Note::Stored(receipt.clone()));
-                Ok(receipt)
-            }
-            Err(error) => Err(self.failed(&error, around)),
-        };
-        self.machine.handle_stored(ticket, stored, around.now);
     }
 
     /// The program is stopping.

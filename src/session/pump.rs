@@ -4,16 +4,9 @@ use std::io::{self, Read, Write};
 use std::mem;
 
 use super::{BUDGET, HEADER_READ, Note, Session, Surroundings};
-use crate::proto::{Action, Begun, Machine, Order, Receipt, Want};
+use crate::proto::{Action, Begun, Machine, Order, Want};
 use crate::reactor::{Readiness, Visit};
-use crate::store::{Error, Opening, Store};
-
-/// Whether a visit can go on.
-enum Flow {
-    Go,
-    /// The socket has no more to give or to take.
-    Blocked,
-}
+use crate::store::{Opening, Reserved, Store};
 
 impl<M: Machine, S: Store> Session<M, S> {
     /// Moves bytes until the socket blocks, the machine waits, or the budget is spent.
@@ -25,37 +18,23 @@ impl<M: Machine, S: Store> Session<M, S> {
         let mut budget = BUDGET;
         loop {
             self.act(around);
-            if ready.writable {
-                self.send(ready, around);
-                self.act(around);
-            }
+            self.send(ready, around);
             let want = self.machine.want();
+            let deadline = self.machine.deadline();
             match want {
                 Want::Close => return Visit::Close,
-                Want::Wait => return Visit::Wait(self.machine.deadline()),
-                _ if budget == 0 => return Visit::Again(self.machine.deadline()),
-                _ => {}
+                Want::Wait => return Visit::Wait(deadline),
+                Want::Bytes | Want::Body(_) | Want::Discard(_) => {}
             }
-            let flow = if self.kept.is_empty() {
-                if !ready.readable {
-                    return Visit::Wait(self.machine.deadline());
-                }
-                self.receive(want, ready, &mut budget, around)
-            } else {
+            if budget == 0 {
+                return Visit::Again(deadline);
+            }
+            if !self.kept.is_empty() {
                 self.feed_kept(&mut budget, around);
-                Flow::Go
-            };
-            if let Flow::Blocked = flow {
-                // What the last bytes have led to is still to be done.
-                self.act(around);
-                if ready.writable {
-                    self.send(ready, around);
-                    self.act(around);
-                }
-                if self.machine.want() == Want::Close {
-                    return Visit::Close;
-                }
-                return Visit::Wait(self.machine.deadline());
+            } else if ready.readable {
+                self.receive(want, ready, &mut budget, around);
+            } else {
+                return Visit::Wait(deadline);
             }
         }
     }
@@ -67,14 +46,14 @@ impl<M: Machine, S: Store> Session<M, S> {
         ready: &mut Readiness,
         budget: &mut usize,
         around: &mut Surroundings<'_, S>,
-    ) -> Flow {
+    ) {
         let most = match want {
             Want::Bytes => HEADER_READ,
             // A little more than the body: the next header often comes with it.
             Want::Body(left) | Want::Discard(left) => usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .saturating_add(HEADER_READ),
-            Want::Wait | Want::Close => return Flow::Blocked,
+            Want::Wait | Want::Close => return,
         };
         let most = most.min(*budget).min(around.scratch.len());
         around.counters.reads.add(1);
@@ -82,7 +61,6 @@ impl<M: Machine, S: Store> Session<M, S> {
             Ok(0) => {
                 // The bit stays: the end can be read again when the machine next wants bytes.
                 self.machine.handle_end(around.now);
-                Flow::Go
             }
             Ok(got) => {
                 *budget -= got;
@@ -93,14 +71,10 @@ impl<M: Machine, S: Store> Session<M, S> {
                 let scratch = mem::take(&mut around.scratch);
                 self.feed(&scratch[..got], around);
                 around.scratch = scratch;
-                Flow::Go
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => Flow::Go,
-                io::ErrorKind::WouldBlock => {
-                    ready.readable = false;
-                    Flow::Blocked
-                }
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => ready.readable = false,
                 _ => self.lost(&error, around),
             },
         }
@@ -166,24 +140,22 @@ impl<M: Machine, S: Store> Session<M, S> {
         self.machine.handle_moved(bytes.len() as u64, around.now);
     }
 
-    /// Sends what there is.
+    /// Sends what there is, and does what follows from that.
     fn send(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) {
-        while !self.machine.output().is_empty() {
+        while ready.writable && !self.machine.output().is_empty() {
             match self.stream.write(self.machine.output()) {
                 Ok(sent) => self.machine.handle_sent(sent, around.now),
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => {
-                        ready.writable = false;
-                        return;
-                    }
+                    io::ErrorKind::WouldBlock => ready.writable = false,
                     _ => {
                         self.lost(&error, around);
-                        return;
+                        break;
                     }
                 },
             }
         }
+        self.act(around);
     }
 
     /// Does what the machine asks for.
@@ -198,13 +170,7 @@ impl<M: Machine, S: Store> Session<M, S> {
                     self.upload = None;
                     self.order = Some(order);
                 }
-                Action::Reserve(total) => {
-                    let upload = self.upload.as_mut().expect("what grows was begun");
-                    let reserved = around.store.reserve(upload, total);
-                    let reserved = reserved.map(|()| Begun::Open);
-                    let reserved = reserved.map_err(|error| self.failed(&error, around));
-                    self.machine.handle_begun(reserved, around.now);
-                }
+                Action::Reserve(total) => self.reserve(total, around),
                 Action::Commit(ticket, seal) => {
                     let upload = self.upload.take().expect("what is committed was begun");
                     self.committing += 1;
@@ -221,6 +187,17 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
             }
         }
+    }
+
+    fn reserve(&mut self, total: u64, around: &mut Surroundings<'_, S>) {
+        let key = self.key(around.token, 0);
+        let upload = self.upload.as_mut().expect("what grows was begun");
+        let reserved = match around.store.reserve(upload, total, key) {
+            Ok(Reserved::Later) => return,
+            Ok(Reserved::Now) => Ok(Begun::Open),
+            Err(error) => Err(self.failed(&error, around)),
+        };
+        self.machine.handle_begun(reserved, around.now);
     }
 
     fn abort(&mut self, around: &mut Surroundings<'_, S>) {
@@ -248,12 +225,16 @@ impl<M: Machine, S: Store> Session<M, S> {
         self.begin(order, around);
     }
 
-    fn begin(&mut self, order: Box<Order>, around: &mut Surroundings<'_, S>) {
+    pub(super) fn begin(&mut self, order: Box<Order>, around: &mut Surroundings<'_, S>) {
         let key = self.key(around.token, 0);
         let begun = match around.store.begin(&order, key) {
             Ok(Opening::Open(upload)) => {
                 self.upload = Some(upload);
                 Ok(Begun::Open)
+            }
+            Ok(Opening::Reserving(upload)) => {
+                self.upload = Some(upload);
+                return;
             }
             Ok(Opening::Looking) => {
                 self.looking = Some(order);
@@ -262,32 +243,6 @@ impl<M: Machine, S: Store> Session<M, S> {
             Err(error) => Err(self.failed(&error, around)),
         };
         self.machine.handle_begun(begun, around.now);
-    }
-
-    /// The store has looked at the file that has an order's name.
-    pub(super) fn answer_look(
-        &mut self,
-        found: Result<Option<Receipt>, Error>,
-        around: &mut Surroundings<'_, S>,
-    ) {
-        let Some(mut order) = self.looking.take() else {
-            return;
-        };
-        match found {
-            Ok(Some(receipt)) => {
-                self.machine
-                    .handle_begun(Ok(Begun::Present(receipt)), around.now);
-            }
-            Ok(None) => {
-                order.look_first = false;
-                order.digest = None;
-                self.begin(order, around);
-            }
-            Err(error) => {
-                let fault = self.failed(&error, around);
-                self.machine.handle_begun(Err(fault), around.now);
-            }
-        }
     }
 
     /// Counts the messages that were begun. One that is incomplete when all that was read has
@@ -302,11 +257,10 @@ impl<M: Machine, S: Store> Session<M, S> {
         }
     }
 
-    fn lost(&mut self, error: &io::Error, around: &mut Surroundings<'_, S>) -> Flow {
+    fn lost(&mut self, error: &io::Error, around: &mut Surroundings<'_, S>) {
         log::debug!("{}: connection lost: {error}", self.peer);
         around.counters.lost.add(1);
         self.machine.handle_lost();
         self.kept.clear();
-        Flow::Blocked
     }
 }

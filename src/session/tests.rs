@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::proto::{Receiver, Rules, Seal};
 use crate::store::memory::{Files, MemoryUpload};
-use crate::store::{Done, Error, MemoryStore, Opening, Wake};
+use crate::store::{Done, Error, MemoryStore, Opening, Reserved, Wake};
 use mio::net::UnixStream;
 
 /// A memory store whose commits end when the test says so.
@@ -26,8 +26,13 @@ impl Store for SlowStore {
         self.inner.begin(order, key)
     }
 
-    fn reserve(&mut self, upload: &mut MemoryUpload, total: u64) -> Result<(), Error> {
-        self.inner.reserve(upload, total)
+    fn reserve(
+        &mut self,
+        upload: &mut MemoryUpload,
+        total: u64,
+        key: Key,
+    ) -> Result<Reserved, Error> {
+        self.inner.reserve(upload, total, key)
     }
 
     fn write(&mut self, upload: &mut MemoryUpload, bytes: &[u8]) -> Result<(), Error> {
@@ -122,8 +127,8 @@ impl Bench {
         for (upload, seal, key) in std::mem::take(&mut self.store.held) {
             self.store.inner.commit(upload, seal, key);
         }
-        while let Some(Done::Stored(key, stored)) = self.store.poll_done() {
-            self.with(|session, _, around| session.stored(key.ticket, stored, around));
+        while let Some(done) = self.store.poll_done() {
+            self.with(|session, _, around| session.hear(done, around));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Done, Error, Key, Opening, Store, Wake, random_name};
+use super::{Done, Error, Key, Opening, Reserved, Store, Wake, random_name};
 use crate::proto::{Conflict, Digest, Order, Receipt, Seal};
 
 /// Files by name. Cheap to clone; all clones are the same files.
@@ -116,8 +116,8 @@ impl Store for MemoryStore {
         }))
     }
 
-    fn reserve(&mut self, _: &mut MemoryUpload, _: u64) -> Result<(), Error> {
-        Ok(())
+    fn reserve(&mut self, _: &mut MemoryUpload, _: u64, _: Key) -> Result<Reserved, Error> {
+        Ok(Reserved::Now)
     }
 
     fn write(&mut self, upload: &mut MemoryUpload, bytes: &[u8]) -> Result<(), Error> {

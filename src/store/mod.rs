@@ -43,7 +43,12 @@ pub trait Store {
     fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<Self::Upload>, Error>;
 
     /// Makes sure that there is room for `total` bytes in all.
-    fn reserve(&mut self, upload: &mut Self::Upload, total: u64) -> Result<(), Error>;
+    fn reserve(
+        &mut self,
+        upload: &mut Self::Upload,
+        total: u64,
+        key: Key,
+    ) -> Result<Reserved, Error>;
 
     /// Appends bytes, all of them.
     fn write(&mut self, upload: &mut Self::Upload, bytes: &[u8]) -> Result<(), Error>;
@@ -72,8 +77,19 @@ pub struct Key {
 pub enum Opening<U> {
     /// The upload is open.
     Open(U),
+    /// The upload is open, and its space is being reserved; [`Done::Reserved`] tells.
+    Reserving(U),
     /// A file of that name is being compared with the announced digest; [`Done::Looked`] tells.
     Looking,
+}
+
+/// How a reservation went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// There is room.
+    Now,
+    /// It takes a while; [`Done::Reserved`] tells.
+    Later,
 }
 
 /// Something that has come to an end.
@@ -81,8 +97,19 @@ pub enum Opening<U> {
 pub enum Done {
     /// A file of the announced name was looked at: the receipt of an identical one, or `None`.
     Looked(Key, Result<Option<Receipt>, Error>),
+    /// Space was reserved, or there is none.
+    Reserved(Key, Result<(), Error>),
     /// A commit.
     Stored(Key, Result<Receipt, Error>),
+}
+
+impl Done {
+    /// Whom it is for.
+    pub fn key(&self) -> Key {
+        match self {
+            Done::Looked(key, _) | Done::Reserved(key, _) | Done::Stored(key, _) => *key,
+        }
+    }
 }
 
 /// A name for an upload that has none: eight random letters or digits and `.bin`.

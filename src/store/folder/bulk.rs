@@ -1,6 +1,6 @@
-//! The bulk worker: what takes long, beside the batches of small files.
+//! The bulk workers: what takes long, beside the batches of small files.
 //!
-//! While a large upload arrives, it starts the writeback of what is there and takes its digest,
+//! While a large upload arrives, one starts the writeback of what is there and takes its digest,
 //! so that little is left to do when the last byte has come. At the commit it finishes both, and
 //! hands the file to the committer, which only has to name it.
 
@@ -19,11 +19,20 @@ use crate::store::{Done, Error, Key};
 /// How much of a file is read at a time to take its digest.
 const BLOCK: usize = 256 << 10;
 
-/// Work for the bulk worker.
+/// How many there are: so that there is one while the other waits for the disk.
+const WORKERS: usize = 2;
+
+/// Work for a bulk worker.
 #[derive(Debug)]
 pub(super) enum Task {
     /// A large upload has grown to so many bytes.
     Follow(Arc<Chase>, u64),
+    /// Make sure that a large upload has room.
+    Reserve {
+        unfinished: Arc<Unfinished>,
+        total: u64,
+        key: Key,
+    },
     /// A large upload is complete.
     Sync(Job),
     /// A large upload was given up.
@@ -134,18 +143,35 @@ pub(super) fn block() -> Box<[u8]> {
     vec![0; BLOCK].into_boxed_slice()
 }
 
+/// Starts the workers. Whichever is free takes the next task, so that one upload's long sync
+/// doesn't hold up another's.
 pub(super) fn start(
-    root: Arc<Root>,
+    root: &Arc<Root>,
     tasks: Receiver<Task>,
-    jobs: Sender<Job>,
-    reports: Reports,
-) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("bulk".into()).spawn(move || {
-        let mut block = block();
-        for task in tasks {
-            work(&root, task, &jobs, &reports, &mut block);
-        }
-    })
+    jobs: &Sender<Job>,
+    reports: &Reports,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let tasks = Arc::new(Mutex::new(tasks));
+    let start_one = |_| {
+        let (root, jobs, reports) = (Arc::clone(root), jobs.clone(), reports.clone());
+        let tasks = Arc::clone(&tasks);
+        let run = move || {
+            let mut block = block();
+            while let Some(task) = next(&tasks) {
+                work(&root, task, &jobs, &reports, &mut block);
+            }
+        };
+        thread::Builder::new().name("bulk".into()).spawn(run)
+    };
+    (0..WORKERS).map(start_one).collect()
+}
+
+fn next(tasks: &Mutex<Receiver<Task>>) -> Option<Task> {
+    tasks
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .recv()
+        .ok()
 }
 
 fn work(root: &Root, task: Task, jobs: &Sender<Job>, reports: &Reports, block: &mut [u8]) {
@@ -166,6 +192,13 @@ fn work(root: &Root, task: Task, jobs: &Sender<Job>, reports: &Reports, block: &
                 reports.send([Done::Stored(key, Err(error))]);
             }
         },
+        Task::Reserve {
+            unfinished,
+            total,
+            key,
+        } => {
+            reports.send([Done::Reserved(key, unfinished.reserve(total))]);
+        }
         Task::Discard(unfinished) => drop(unfinished),
         Task::Look { name, digest, key } => {
             let found = identical(root, name.as_str(), digest, block);

@@ -1,9 +1,9 @@
 //! A store that is one folder of a file system.
 //!
 //! ```text
-//!   loop's thread                    committer                       bulk worker
-//!   ─────────────                    ─────────                       ───────────
-//!   begin   open a nameless file
+//!   loop's thread                    committer                       bulk workers
+//!   ─────────────                    ─────────                       ────────────
+//!   begin   open a nameless file  ── large: ────────────────────>   reserve its space
 //!   write   into the page cache  ── large: every 8 MiB ──────────>  start writeback, digest
 //!   commit ──── small ──────────>   a batch of all that wait:
 //!          ──── large ─────────────────────────────────────────── >  digest, fsync ──┐
@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Store, Wake};
-use crate::proto::{Conflict, Order, Seal};
+use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
+use crate::proto::{Conflict, Name, Order, Seal};
 use bulk::Task;
 use committer::{Job, Reports};
 use root::{Naming, Root};
@@ -81,21 +81,50 @@ impl FolderStore {
         let (report, done) = channel();
         let reports = Reports::new(report);
         let committer = committer::start(Arc::clone(&root), job_queue, reports.clone())?;
-        let bulk = bulk::start(Arc::clone(&root), task_queue, jobs.clone(), reports.clone())?;
+        let mut threads = bulk::start(&root, task_queue, &jobs, &reports)?;
+        // The order in which they are waited for at the end: the bulk workers feed the committer.
+        threads.push(committer);
         let queues = Some(Queues { jobs, tasks });
-        // The order in which they are waited for at the end: the bulk worker feeds the committer.
         Ok(FolderStore {
             root,
             done,
             reports,
             queues,
-            threads: vec![bulk, committer],
+            threads,
         })
     }
 
     /// How its files are kept until they have a name, for a start-up line.
     pub fn description(&self) -> &'static str {
         self.root.description()
+    }
+
+    /// Looks whether a name is taken, where that matters: overwriting and renaming don't mind.
+    fn look(
+        &self,
+        name: &Name,
+        order: &Order,
+        key: Key,
+    ) -> Result<Option<Opening<FolderUpload>>, Error> {
+        if !order.look_first && order.conflict != Conflict::Error {
+            return Ok(None);
+        }
+        let Some(size) = self.root.size_of(name.as_str())? else {
+            return Ok(None);
+        };
+        let same_size = order.size.is_none_or(|announced| announced == size);
+        match order.digest.filter(|_| same_size) {
+            Some(digest) if order.look_first => {
+                let name = name.clone();
+                // The workers live as long as the store.
+                let _ = self.queues().tasks.send(Task::Look { name, digest, key });
+                Ok(Some(Opening::Looking))
+            }
+            // The commit decides: the same bytes are no conflict.
+            Some(_) => Ok(None),
+            None if order.conflict == Conflict::Error => Err(Error::Exists),
+            None => Ok(None),
+        }
     }
 
     fn queues(&self) -> &Queues {
@@ -116,41 +145,27 @@ impl Store for FolderStore {
         if self.root.has_failed() {
             return Err(Error::Failed);
         }
-        if let Some(name) = &order.name {
-            // Overwriting and renaming don't mind what is there.
-            let matters = order.look_first || order.conflict == Conflict::Error;
-            if let Some(size) = if matters {
-                self.root.size_of(name.as_str())?
-            } else {
-                None
-            } {
-                let same_size = order.size.is_none_or(|announced| announced == size);
-                if let Some(digest) = order.digest.filter(|_| order.look_first && same_size) {
-                    let task = Task::Look {
-                        name: name.clone(),
-                        digest,
-                        key,
-                    };
-                    // The worker lives as long as the store.
-                    let _ = self.queues().tasks.send(task);
-                    return Ok(Opening::Looking);
-                }
-                // With a digest the commit decides: the same bytes are no conflict.
-                if order.conflict == Conflict::Error && !(order.digest.is_some() && same_size) {
-                    return Err(Error::Exists);
-                }
-            }
+        if let Some(name) = &order.name
+            && let Some(opening) = self.look(name, order, key)?
+        {
+            return Ok(opening);
         }
         let tasks = self.queues().tasks.clone();
         let mut upload = FolderUpload::create(&self.root, order, tasks)?;
-        if let Some(size) = order.size {
-            upload.reserve(size)?;
-        }
-        Ok(Opening::Open(upload))
+        let reserved = order.size.map(|size| upload.reserve(size, key));
+        Ok(match reserved.transpose()? {
+            Some(Reserved::Later) => Opening::Reserving(upload),
+            Some(Reserved::Now) | None => Opening::Open(upload),
+        })
     }
 
-    fn reserve(&mut self, upload: &mut FolderUpload, total: u64) -> Result<(), Error> {
-        upload.reserve(total)
+    fn reserve(
+        &mut self,
+        upload: &mut FolderUpload,
+        total: u64,
+        key: Key,
+    ) -> Result<Reserved, Error> {
+        upload.reserve(total, key)
     }
 
     fn write(&mut self, upload: &mut FolderUpload, bytes: &[u8]) -> Result<(), Error> {
@@ -160,7 +175,7 @@ impl Store for FolderStore {
     fn commit(&mut self, upload: FolderUpload, seal: Seal, key: Key) {
         let large = upload.written() > IN_ORDER_SIZE;
         let job = upload.into_job(seal, key);
-        // Both threads live as long as the store.
+        // These threads live as long as the store.
         if large {
             let _ = self.queues().tasks.send(Task::Sync(job));
         } else {

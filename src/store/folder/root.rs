@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags,
+};
 use rustix::io::Errno;
 
 use super::Durability;
@@ -337,6 +339,16 @@ impl Drop for Root {
 }
 
 impl Unfinished {
+    /// Reserves space for `total` bytes.
+    pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
+        // The size stays what was written, so that a hole is never taken for data.
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
+            // A file system that can't reserve says so; the writes will tell.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => Err(Error::from_call("reserve space", error)),
+        }
+    }
+
     fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }

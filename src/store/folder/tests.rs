@@ -2,6 +2,7 @@ use super::*;
 use crate::proto::{Digest, Name, Receipt};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{Receiver as Waited, channel};
 use std::time::Duration;
 
@@ -50,6 +51,10 @@ impl Shelf {
     fn begin(&mut self, order: &Order) -> Result<FolderUpload, Error> {
         match self.store.begin(order, KEY)? {
             Opening::Open(upload) => Ok(upload),
+            Opening::Reserving(upload) => match self.done() {
+                Done::Reserved(KEY, reserved) => reserved.map(|()| upload),
+                other => panic!("{other:?}"),
+            },
             Opening::Looking => panic!("nobody asked to look first"),
         }
     }
@@ -113,6 +118,21 @@ impl Shelf {
 
     fn names(&self) -> Vec<String> {
         self.files().into_keys().collect()
+    }
+
+    /// The same once the store has done all that it still had to do.
+    fn names_at_the_end(self) -> Vec<String> {
+        let Shelf {
+            store,
+            woken: _woken,
+            folder,
+        } = self;
+        drop(store);
+        let entries = fs::read_dir(folder.path()).expect("the folder is there");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
     }
 }
 
@@ -347,6 +367,26 @@ fn what_is_no_plain_file_is_never_followed_read_or_replaced_by_halves() {
 }
 
 #[test]
+fn a_large_size_is_reserved_beside_the_loop_and_the_file_stays_as_long_as_it_is() {
+    for mut shelf in Shelf::of_each_kind() {
+        let size = 64 << 20;
+        let order = Order {
+            size: Some(size),
+            ..named("a")
+        };
+        let Ok(Opening::Reserving(upload)) = shelf.store.begin(&order, KEY) else {
+            panic!("it takes a while");
+        };
+        assert!(matches!(shelf.done(), Done::Reserved(KEY, Ok(()))));
+        let facts = upload.facts();
+        assert_eq!(facts.len(), 0);
+        assert!(facts.blocks() * 512 >= size, "{} blocks", facts.blocks());
+        drop(upload);
+        assert_eq!(shelf.names_at_the_end(), [] as [&str; 0]);
+    }
+}
+
+#[test]
 fn a_size_that_no_disk_has_is_refused_at_once() {
     for mut shelf in Shelf::of_each_kind() {
         for size in [u64::MAX, 1 << 63, (1 << 63) - 1] {
@@ -356,7 +396,7 @@ fn a_size_that_no_disk_has_is_refused_at_once() {
             };
             assert!(matches!(shelf.begin(&order), Err(Error::Full(_))), "{size}");
         }
-        assert_eq!(shelf.names(), [] as [&str; 0]);
+        assert_eq!(shelf.names_at_the_end(), [] as [&str; 0]);
     }
 }
 
