@@ -77,6 +77,15 @@ fn a_body_that_stands_still_times_out_and_keeps_nothing() {
 }
 
 #[test]
+fn a_refused_body_that_stands_still_was_answered_already_and_is_closed() {
+    let server = Server::start(&["--max-size", "10", "--stall-timeout", SHORT]);
+    let mut client = server.client();
+    client.send([data_header(2, 100), vec![0; 50]].concat());
+    client.refused("too-large");
+    client.expect_end();
+}
+
+#[test]
 fn a_connection_that_is_idle_between_messages_times_out() {
     let server = Server::start(&["--idle-timeout", SHORT]);
     let mut client = server.client();
