@@ -252,6 +252,15 @@ fn a_short_body_over_the_limit_is_read_away_and_the_connection_goes_on() {
 }
 
 #[test]
+fn a_body_of_just_64_mib_over_the_limit_is_read_away_and_the_connection_goes_on() {
+    let server = Server::start(&["--max-size", "1000"]);
+    let mut client = server.client();
+    client.send(data(vec![0; 64 << 20]));
+    client.refused("too-large");
+    goes_on(&server, &mut client);
+}
+
+#[test]
 fn a_body_of_more_than_64_mib_over_the_limit_closes_and_its_sender_still_reads_why() {
     let server = Server::start(&["--max-size", "1000"]);
     let mut client = server.client();

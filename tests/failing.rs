@@ -6,13 +6,16 @@ mod common;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use common::{
-    Fake, Lines, PROGRAM, Ran, Server, Starter, closed_port, command, piecemeal,
+    ClosedPort, Fake, Lines, PROGRAM, Ran, Server, Starter, command, piecemeal,
     piecemeal_with_input, signal, string,
 };
 use rustix::process::Signal;
@@ -38,14 +41,15 @@ fn send(to: &str, arguments: &[&str]) -> Ran {
 
 #[test]
 fn a_server_that_is_not_there_ends_with_4_and_the_way_to_start_one() {
-    let (_home, path) = a_file();
-    let to = closed_port();
-    let ran = send(&to, &[&path, &path]).exits(4);
-    ran.line_with(&["piecemeal: ", &path, &to, "refused", "piecemeal serve"]);
+    let (home, path) = a_file();
+    let closed = ClosedPort::new();
+    let to = &closed.address;
+    let ran = send(to, &[&path, &path]).exits(4);
+    ran.line_with(&["piecemeal: ", &path, to, "refused", "piecemeal serve"]);
     ran.line_with(&["0 files stored", "2 files failed"]);
-    let ran = piecemeal(&["say", "--to", &to, "text"]).exits(4);
-    ran.line_with(&[&to, "refused", "piecemeal serve"]);
-    let missing = beside(&_home, "no socket");
+    let ran = piecemeal(&["say", "--to", to, "text"]).exits(4);
+    ran.line_with(&[to, "refused", "piecemeal serve"]);
+    let missing = beside(&home, "no socket");
     send(&format!("unix:{missing}"), &[&path])
         .exits(4)
         .line_with(&[&missing]);
@@ -111,9 +115,10 @@ fn files_that_can_not_be_read_end_with_9_and_hang_nothing() {
 fn a_name_that_no_server_takes_ends_with_9_before_anything_is_sent() {
     let (_home, path) = a_file();
     // No server is needed to know it.
-    let to = closed_port();
+    let closed = ClosedPort::new();
+    let to = &closed.address;
     for name in ["../x", "CON", "a\\b", "\x1b[2J", ""] {
-        let ran = send(&to, &["--name", name, &path]).exits(9);
+        let ran = send(to, &["--name", name, &path]).exits(9);
         ran.line_with(&[&path, "can't be called", "--name gives it another"]);
         assert!(!ran.err.contains('\x1b'));
     }
@@ -201,6 +206,34 @@ fn a_server_that_refuses_and_closes_in_the_middle_of_a_file_is_quoted() {
     let ran = send(&fake.address, &[&large]).exits(3);
     ran.line_with(&[&large, "(no-space)", "the disk is ", "make room"]);
     assert!(!ran.err.contains('\x1b'), "{ran:#?}");
+}
+
+#[test]
+fn what_a_server_said_before_it_slammed_the_door_is_still_read() {
+    let (home, _) = a_file();
+    let large = beside(&home, "large");
+    fs::write(&large, vec![2; 5_000_000]).unwrap();
+    let socket = beside(&home, "socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let rounds = 10;
+    let server = thread::spawn(move || {
+        for _ in 0..rounds {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut some = vec![0; 100_000];
+            stream.read_exact(&mut some[..1]).unwrap();
+            stream.write_all(&string("OK\noffset=0")).unwrap();
+            stream.read_exact(&mut some).unwrap();
+            // A Unix socket keeps what was written before it was closed, although bytes were left
+            // unread; the client's next write fails.
+            let reply = string("ERR io\ntext=the disk is on fire");
+            stream.write_all(&reply).unwrap();
+        }
+    });
+    for _ in 0..rounds {
+        let ran = send(&format!("unix:{socket}"), &[&large]).exits(3);
+        ran.line_with(&[&large, "(io)", "the disk is on fire", "log"]);
+    }
+    server.join().unwrap();
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) use lines::Lines;
 pub(crate) use messages::{data, data_eof, data_header, digest, end, put, string};
 pub(crate) use server::{Server, Starter};
 pub(crate) use tools::{
-    Ran, closed_port, command, piecemeal, piecemeal_with_input, signal, skipped,
+    ClosedPort, Ran, command, piecemeal, piecemeal_with_input, signal, skipped,
 };
 
 /// The program.

@@ -1,10 +1,11 @@
 //! Running commands as a person would.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command};
 
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
 
 use super::{GUARD, PROGRAM};
 
@@ -64,10 +65,24 @@ pub(crate) fn piecemeal_with_input<A: AsRef<OsStr>>(arguments: &[A], input: &[u8
     }
 }
 
-/// An address that nobody listens at. Its port was just free, and isn't given out again at once.
-pub(crate) fn closed_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
+/// A port that nobody listens at, and that nobody else gets while this is there.
+#[derive(Debug)]
+pub(crate) struct ClosedPort {
+    pub(crate) address: String,
+    _bound: Socket,
+}
+
+impl ClosedPort {
+    pub(crate) fn new() -> ClosedPort {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&any.into()).expect("a free port");
+        let bound = socket.local_addr().expect("it is bound");
+        ClosedPort {
+            address: bound.as_socket().expect("TCP").to_string(),
+            _bound: socket,
+        }
+    }
 }
 
 pub(crate) fn signal(child: &Child, which: Signal) {
