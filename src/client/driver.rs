@@ -45,7 +45,7 @@ pub fn send(
     while driver.open > 0 || !driver.jobs.are_all_begun() {
         reactor.turn(&mut driver, None)?;
     }
-    Ok(driver.jobs.report)
+    Ok(driver.jobs.finish())
 }
 
 /// What the reactor keeps for the client.

@@ -31,7 +31,7 @@ pub(super) struct Jobs<'a> {
     under_way: HashMap<u64, (Job, bool)>,
     rehash: Rehash,
     next_id: u64,
-    pub(super) report: Report,
+    report: Report,
 }
 
 impl<'a> Jobs<'a> {
@@ -138,6 +138,14 @@ impl<'a> Jobs<'a> {
         for job in std::mem::take(&mut self.queue) {
             self.fail(job.item, why.again());
         }
+    }
+
+    /// The outcome of it all. No file is left without one, whatever happened.
+    pub(super) fn finish(mut self) -> Report {
+        for id in self.under_way.keys().copied().collect::<Vec<_>>() {
+            self.lost(id, Why::Lost("it ended early".to_owned()));
+        }
+        self.report
     }
 
     /// Gives up: a signal came.

@@ -55,9 +55,15 @@ mod linux {
     pub(super) fn unix_listeners(path: &Path) -> Vec<String> {
         let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
         let path = path.to_string_lossy();
-        let lines = table.lines().filter(|line| line.ends_with(&*path));
-        lines
-            .filter_map(|line| line.split_whitespace().nth(6).map(str::to_owned))
+        // The seventh column is the inode; behind it stands the path, which may have spaces.
+        table
+            .lines()
+            .filter_map(|line| {
+                let mut columns = line.split_whitespace();
+                let inode = columns.nth(6)?;
+                let rest = line.rsplit_once(&format!(" {inode} "))?.1;
+                (rest == path).then(|| inode.to_owned())
+            })
             .collect()
     }
 

@@ -219,6 +219,7 @@ mod tests {
         while counters.dropped_lines.get() == 0 {
             lines.line("more");
         }
+        drop(open);
         drop(lines);
         writer.finish();
     }
