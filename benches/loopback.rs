@@ -16,7 +16,7 @@ use piecemeal::store::{FolderStore, MemoryStore};
 use tempfile::TempDir;
 
 /// Files of one sending. Enough that making the connections doesn't count for much.
-const FILES: usize = 512;
+const FILES: usize = 256;
 const LARGE: u64 = 64 << 20;
 
 /// Where files land.
@@ -160,7 +160,7 @@ criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(3))
+        .measurement_time(Duration::from_secs(2))
         .sample_size(10);
     targets = loopback
 }

@@ -263,7 +263,7 @@ criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(800))
+        .measurement_time(Duration::from_millis(500))
         .sample_size(30);
     targets = headers_and_replies, receiver, sender, texts
 }
