@@ -135,7 +135,8 @@ impl<M: Machine, S: Store> Session<M, S> {
 
     /// Files that are open on behalf of this session.
     fn files(&self) -> usize {
-        self.committing + usize::from(self.upload.is_some())
+        let opening = self.upload.is_some() || self.looking.is_some();
+        self.committing + usize::from(opening)
     }
 
     /// Gives back what was taken for files that are closed by now.

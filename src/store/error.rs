@@ -31,8 +31,8 @@ pub enum Error {
     /// promised until a new start.
     #[error("the disk failed to sync earlier; nothing is stored until the server is restarted")]
     Failed,
-    /// The file has its name, but syncing its folder failed.
-    #[error("the file has its name, but syncing its folder failed: {0}")]
+    /// The file has its name, but the sync failed that would keep it.
+    #[error("the file has its name, but making that durable failed: {0}")]
     Unknown(io::Error),
 }
 

@@ -197,19 +197,35 @@ fn commit(root: &Root, batch: &mut [Job], block: &mut [u8]) -> Vec<Done> {
         .zip(safe)
         .map(|(job, safe)| safe.and_then(|()| job.place(root, block)))
         .collect();
-    if root.durable
-        && results.iter().any(Result::is_ok)
-        && let Err(error) = root.sync()
-    {
-        root.set_failed();
-        let named = results.iter_mut().filter(|result| result.is_ok());
-        named.for_each(|result| *result = Err(Error::Unknown(copy(&error))));
+    if root.durable {
+        sync_names(root, batch, &mut results);
     }
     batch
         .iter()
         .zip(results)
         .map(|(job, result)| Done::Stored(job.key, result))
         .collect()
+}
+
+/// Makes the names that a batch was given survive a power cut. Who has a name, but not for certain,
+/// is told so.
+fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Receipt, Error>]) {
+    for (job, result) in batch.iter().zip(results.iter_mut()) {
+        if result.is_ok()
+            && let Err(error) = root.sync_link(&job.unfinished)
+        {
+            root.set_failed();
+            *result = Err(Error::Unknown(error));
+        }
+    }
+    if results.iter().any(Result::is_ok)
+        && let Err(error) = root.sync()
+    {
+        root.set_failed();
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            *result = Err(Error::Unknown(copy(&error)));
+        }
+    }
 }
 
 fn copy(error: &io::Error) -> io::Error {

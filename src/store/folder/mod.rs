@@ -18,6 +18,7 @@
 
 mod bulk;
 mod committer;
+mod journal;
 mod root;
 #[cfg(test)]
 mod tests;

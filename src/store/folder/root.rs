@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::Durability;
+use super::{Durability, journal};
 use crate::proto::name::RESERVED;
 use crate::store::{Error, random_letters};
 
@@ -37,6 +37,8 @@ pub(super) struct Root {
     /// The folder `.piecemeal` in it, once it was needed.
     work: OnceLock<Arc<OwnedFd>>,
     nameless: bool,
+    /// Whether a file must be synced once more after it was linked.
+    links_need_sync: bool,
     pub(super) durable: bool,
     failed: AtomicBool,
 }
@@ -83,11 +85,13 @@ impl Root {
             folder,
             work: OnceLock::new(),
             nameless: false,
+            links_need_sync: false,
             durable,
             failed: AtomicBool::new(false),
         };
         root.sweep().map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
+        root.links_need_sync = root.nameless && durable && !journal::keeps_links(&root.folder);
         if !root.nameless {
             // Shows now, rather than with the first upload, that the folder can be written to.
             drop(
@@ -185,6 +189,16 @@ impl Root {
         }
         *partial = None;
         Ok(())
+    }
+
+    /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync
+    /// doesn't: see [`journal`].
+    pub(super) fn sync_link(&self, unfinished: &Unfinished) -> io::Result<()> {
+        if self.links_need_sync {
+            unfinished.file.sync_all()
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes the names that were given survive a power cut.

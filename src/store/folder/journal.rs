@@ -1,0 +1,52 @@
+//! Whether the sync of a folder is enough to keep a file that was just linked into it.
+//!
+//! A nameless file is synced while it has no link, so the disk has it with a link count of 0. The
+//! link makes that 1. A file system with a journal writes both ends of the link together, and the
+//! folder's sync brings both to the disk. ext2, and ext4 without a journal, write the folder alone;
+//! after a power cut the check then finds a name whose file has no links, and throws it away. Seen
+//! on an image of such a file system that was copied in mid-air: 6 of 20 files were gone.
+//!
+//! There, and only there, a file is synced once more after it was linked. Elsewhere that would
+//! cost a flush of the disk a file.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+
+/// The magic number that ext2, ext3 and ext4 share.
+const EXT: rustix::fs::FsWord = 0xef53;
+
+/// Whether a link survives with its folder's sync. Where that can't be found out, it is taken
+/// not to.
+#[cfg(target_os = "linux")]
+pub(super) fn keeps_links(folder: &OwnedFd) -> bool {
+    let is_ext = rustix::fs::fstatfs(folder).is_ok_and(|facts| matches!(facts.f_type, EXT));
+    !is_ext || device_of(folder).is_some_and(|device| has_journal(&device))
+}
+
+/// What other systems do is not known.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn keeps_links(_: &OwnedFd) -> bool {
+    false
+}
+
+/// The name of the block device that a folder is on.
+#[cfg(target_os = "linux")]
+fn device_of(folder: &OwnedFd) -> Option<String> {
+    let device = rustix::fs::fstat(folder).ok()?.st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let link = fs::read_link(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    Some(link.file_name()?.to_str()?.to_owned())
+}
+
+/// Whether the kernel keeps a journal for a device. Each has a folder there, named for the device
+/// and, behind a dash, for the journal's place on it.
+#[cfg(target_os = "linux")]
+fn has_journal(device: &str) -> bool {
+    let Ok(journals) = fs::read_dir("/proc/fs/jbd2") else {
+        return false;
+    };
+    let of_device = |name: &str| name.rsplit_once('-').is_some_and(|(of, _)| of == device);
+    journals
+        .flatten()
+        .any(|journal| journal.file_name().to_str().is_some_and(of_device))
+}
