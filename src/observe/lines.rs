@@ -94,7 +94,10 @@ impl LineSender {
 /// So that a logger can write through the queue: each write is one line.
 impl Write for LineSender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send(bytes.to_vec());
+        // An empty line would be taken for the end.
+        if !bytes.is_empty() {
+            self.send(bytes.to_vec());
+        }
         Ok(bytes.len())
     }
 

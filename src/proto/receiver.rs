@@ -39,6 +39,7 @@ mod meaning;
 mod tests;
 mod upload;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::error::Fault;
@@ -64,9 +65,11 @@ pub struct Receiver {
     /// What is to be done next. One step never asks for two things.
     action: Option<Action>,
     watch: Watch,
+    /// Messages begun so far.
     begun: u64,
+    /// Whether the program is stopping, so that no message is begun any more.
     stopping: bool,
-    trace: Vec<Transition>,
+    trace: VecDeque<Transition>,
 }
 
 /// What is being waited for, with all that is known of it so far.
@@ -84,7 +87,7 @@ enum State {
     ReadBody(Body),
     /// The store, to make a file safe. `ahead`: not alone, the next message may be read.
     Commit { ahead: bool },
-    /// Room in the queue of replies.
+    /// Room in the queue of replies, so that the next message's has a place.
     Reply,
     /// The rest of a refused body; `None` is until the peer ends its stream.
     Skip { left: Option<u64>, room: u64 },
@@ -125,7 +128,7 @@ impl Receiver {
             watch: Watch::started(now),
             begun: 0,
             stopping: false,
-            trace: Vec::new(),
+            trace: VecDeque::new(),
         }
     }
 
@@ -153,7 +156,8 @@ impl Receiver {
         }
     }
 
-    /// Enters a state. Every change of state goes through here.
+    /// Enters a state. Every step of the table goes through here; how far a `Drain` has come is
+    /// that state's own business.
     fn go(&mut self, cause: Cause, to: State, now: Moment) {
         let from = self.name();
         self.state = to;
@@ -165,7 +169,7 @@ impl Receiver {
         };
         debug_assert!(is_legal(step), "{step} is not in the table");
         if self.rules.trace {
-            self.trace.push(step);
+            self.trace.push_back(step);
         }
     }
 
@@ -218,7 +222,7 @@ impl Receiver {
         matches!(self.target, Target::Upload(_) | Target::Present(_))
     }
 
-    /// The last byte of a body that is stored, or thrown away, has come.
+    /// Bytes of a body were stored, or thrown away.
     fn moved_in_body(&mut self, bytes: u64, now: Moment) {
         match &mut self.state {
             State::ReadBody(body) => {
@@ -378,11 +382,7 @@ impl Machine for Receiver {
     }
 
     fn poll_transition(&mut self) -> Option<Transition> {
-        if self.trace.is_empty() {
-            None
-        } else {
-            Some(self.trace.remove(0))
-        }
+        self.trace.pop_front()
     }
 
     fn output(&self) -> &[u8] {

@@ -200,7 +200,11 @@ impl<T> Reactor<T> {
         most: Option<Duration>,
     ) -> io::Result<()> {
         let mut events = self.events.take().expect("turns don't nest");
-        let polled = self.poll.poll(&mut events, self.patience(most));
+        let patience = self.patience(most);
+        // A deadline has passed only when a poll after it has shown that nothing came before it:
+        // a loop that was late must not blame those who waited for it.
+        let asked = self.clock.now();
+        let polled = self.poll.poll(&mut events, patience);
         self.now = self.clock.now();
         let mut woken = false;
         for event in &events {
@@ -219,7 +223,7 @@ impl<T> Reactor<T> {
             handler.woken(self);
         }
         self.visit_ready(handler);
-        self.visit_expired(handler);
+        self.visit_expired(handler, asked);
         Ok(())
     }
 
@@ -254,10 +258,9 @@ impl<T> Reactor<T> {
         }
     }
 
-    /// Visits those whose deadline has passed. A deadline that was put off meanwhile is only
+    /// Visits those whose deadline had passed at that moment. A deadline that was put off meanwhile is only
     /// armed anew: that is cheaper than moving it in the wheel with each byte.
-    fn visit_expired(&mut self, handler: &mut impl Handler<T>) {
-        let now = self.now;
+    fn visit_expired(&mut self, handler: &mut impl Handler<T>, now: Moment) {
         self.wheel.advance(now);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(&mut due);

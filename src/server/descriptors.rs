@@ -6,8 +6,8 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Descriptors that a connection may need.
-pub(super) const EACH: usize = 2;
+use crate::session::CLAIM;
+
 /// Descriptors kept for what comes and goes: a file that is looked at, a folder that is swept, a
 /// library's.
 const RESERVE: usize = 16;
@@ -46,8 +46,8 @@ pub(super) fn share(asked: Option<usize>) -> (usize, Connections) {
         usize::try_from(limit).unwrap_or(UNLIMITED)
     });
     let open = std::fs::read_dir("/proc/self/fd").map_or(ASSUMED_OPEN, Iterator::count);
-    let free = limit.saturating_sub(open + RESERVE).max(EACH);
-    let possible = free / EACH;
+    let free = limit.saturating_sub(open + RESERVE).max(CLAIM);
+    let possible = free / CLAIM;
     let connections = Connections {
         most: asked.map_or(possible, |asked| asked.min(possible)),
         as_asked: asked.is_some_and(|asked| asked <= possible),
@@ -64,7 +64,9 @@ mod tests {
     fn what_is_asked_for_is_given_as_far_as_there_are_descriptors() {
         let (free, by_default) = share(None);
         assert!(
-            !by_default.as_asked && by_default.most == free / EACH && free < by_default.descriptors
+            !by_default.as_asked
+                && by_default.most == free / CLAIM
+                && free < by_default.descriptors
         );
         assert_eq!(
             share(Some(1)).1,

@@ -8,13 +8,13 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::descriptors::{self, Connections, EACH};
+use super::descriptors::{self, Connections};
 use super::{Config, Ended, Event, Protocol, Stopper, Summary};
 use crate::net::{Accepted, Address, Listener, Stream};
 use crate::observe::Counters;
 use crate::proto::{Moment, Stop};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
-use crate::session::{BUDGET, Note, Session, Surroundings};
+use crate::session::{BUDGET, CLAIM, Note, Session, Surroundings};
 use crate::store::{Done, Store};
 
 /// Connections accepted in one visit of a listener, before it is another's turn.
@@ -44,7 +44,7 @@ impl Kind {
     /// Descriptors that are counted for it.
     fn descriptors(self) -> usize {
         match self {
-            Kind::Taken => EACH,
+            Kind::Taken => CLAIM,
             Kind::Refused => 1,
         }
     }
@@ -160,8 +160,9 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             cut_off,
             counts: self.counters.snapshot(),
         };
-        if matches!(ended, Ended::Forced(_)) {
-            // Dropping the store would wait for its disk, and nobody wants to wait any more.
+        if matches!(ended, Ended::Forced(_)) || cut_off > 0 {
+            // Dropping the store would wait for its disk, and the time for that is up. What it
+            // has not committed has no name, so nothing is left half-written.
             std::mem::forget(self.store);
         }
         Ok(summary)
@@ -263,6 +264,15 @@ impl<P: Protocol, S: Store> Hub<P, S> {
     fn rest(&mut self, reactor: &Reactor<Entry<P, S>>) -> Visit {
         self.accepting_rests = true;
         Visit::Wait(Some(reactor.now() + ACCEPT_REST))
+    }
+
+    /// Lets the listeners go on, if they rest.
+    fn accept_again(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
+        if std::mem::take(&mut self.accepting_rests) {
+            for listener in &self.listeners {
+                reactor.queue(*listener);
+            }
+        }
     }
 
     fn take(
@@ -388,6 +398,10 @@ impl<P: Protocol, S: Store> Handler<Entry<P, S>> for Hub<P, S> {
         while let Some(done) = self.store.poll_done() {
             self.deliver(reactor, done);
         }
+        // Files that were committed may have made room for those who wait.
+        if self.room().is_some() {
+            self.accept_again(reactor);
+        }
     }
 
     fn closed(&mut self, reactor: &mut Reactor<Entry<P, S>>, _: Token, entry: Entry<P, S>) {
@@ -402,10 +416,6 @@ impl<P: Protocol, S: Store> Handler<Entry<P, S>> for Hub<P, S> {
             Kind::Taken => self.taken -= 1,
             Kind::Refused => self.refused -= 1,
         }
-        if std::mem::take(&mut self.accepting_rests) {
-            for listener in self.listeners.clone() {
-                reactor.queue(listener);
-            }
-        }
+        self.accept_again(reactor);
     }
 }

@@ -17,9 +17,16 @@ use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
 use crate::store::{Key, Store};
 
-/// Bytes that one visit moves before it is another's turn. One that has a gigabyte waiting holds
-/// up the others by no longer than this takes, some tens of microseconds.
+/// Bytes that one visit moves before it is another's turn, so that one that has a gigabyte waiting
+/// holds up the others by no longer than this takes.
 pub const BUDGET: usize = 256 << 10;
+
+/// What a message costs of the budget besides its bytes. It may lead to a few system calls, and a
+/// peer can put tens of thousands of messages into the bytes of one budget.
+const MESSAGE: usize = 4 << 10;
+
+/// Descriptors that a session has a claim to: its socket and one file.
+pub const CLAIM: usize = 2;
 
 /// Bytes of one read while a header is expected. What follows a header in the same read is used
 /// at once, and only kept where the machine has to wait; so this bounds what a connection keeps.
@@ -109,8 +116,13 @@ impl<M: Machine, S: Store> Session<M, S> {
 
     /// Moves what can be moved.
     pub fn visit(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) -> Visit {
-        self.machine.handle_deadline(around.now);
-        let visit = self.pump(ready, around);
+        // What has come counts, however late the loop is to see it. Only then is the time up.
+        let mut visit = self.pump(ready, around);
+        let deadline = self.machine.deadline();
+        if visit != Visit::Close && deadline.is_some_and(|until| until <= around.now) {
+            self.machine.handle_deadline(around.now);
+            visit = self.pump(ready, around);
+        }
         self.give_back(around);
         while let Some(step) = self.machine.poll_transition() {
             log::trace!("{}: {step}", self.peer);

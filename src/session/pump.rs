@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::mem;
 
-use super::{BUDGET, HEADER_READ, Note, Session, Surroundings};
+use super::{BUDGET, CLAIM, HEADER_READ, MESSAGE, Note, Session, Surroundings};
 use crate::proto::{Action, Begun, Machine, Order, Want};
 use crate::reactor::{Readiness, Visit};
 use crate::store::{Opening, Reserved, Store};
@@ -64,12 +64,14 @@ impl<M: Machine, S: Store> Session<M, S> {
             }
             Ok(got) => {
                 *budget -= got;
-                // A stream that gives less than was asked for is empty: see Readiness.
+                // A stream that gives less than was asked for is empty: see Readiness. (But for
+                // urgent data, or descriptors sent along, which cut a read short; a peer that
+                // sends such things waits for its deadline.)
                 if got < most && !ready.read_closed {
                     ready.readable = false;
                 }
                 let scratch = mem::take(&mut around.scratch);
-                self.feed(&scratch[..got], around);
+                self.feed(&scratch[..got], budget, around);
                 around.scratch = scratch;
             }
             Err(error) => match error.kind() {
@@ -81,8 +83,8 @@ impl<M: Machine, S: Store> Session<M, S> {
     }
 
     /// Hands bytes to the machine and to the store, and keeps what neither wants yet.
-    fn feed(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) {
-        let took = self.feed_some(bytes, around);
+    fn feed(&mut self, bytes: &[u8], budget: &mut usize, around: &mut Surroundings<'_, S>) {
+        let took = self.feed_some(bytes, budget, around);
         self.kept.extend(&bytes[took..]);
         self.count_messages(around);
     }
@@ -90,7 +92,7 @@ impl<M: Machine, S: Store> Session<M, S> {
     /// The same for bytes that were kept.
     fn feed_kept(&mut self, budget: &mut usize, around: &mut Surroundings<'_, S>) {
         let mut kept = mem::take(&mut self.kept);
-        let took = self.feed_some(kept.make_contiguous(), around);
+        let took = self.feed_some(kept.make_contiguous(), budget, around);
         *budget = budget.saturating_sub(took);
         kept.drain(..took);
         if !kept.is_empty() {
@@ -99,27 +101,38 @@ impl<M: Machine, S: Store> Session<M, S> {
         self.count_messages(around);
     }
 
-    /// Returns how many bytes were wanted; fewer than all where the machine waits or has ended.
-    fn feed_some(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) -> usize {
+    /// Returns how many bytes were wanted and used; fewer than all where the machine waits or has
+    /// ended, or where so many messages were begun that the budget is spent.
+    fn feed_some(
+        &mut self,
+        bytes: &[u8],
+        budget: &mut usize,
+        around: &mut Surroundings<'_, S>,
+    ) -> usize {
         let mut at = 0;
         while at < bytes.len() {
+            let begun = self.machine.progress().begun;
             let rest = &bytes[at..];
             let fits = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
             at += match self.machine.want() {
                 Want::Bytes => self.machine.handle_bytes(rest, around.now),
                 Want::Body(left) => {
-                    let count = fits(left);
-                    self.write(&rest[..count], around);
-                    count
+                    self.write(&rest[..fits(left)], around);
+                    fits(left)
                 }
                 Want::Discard(left) => {
-                    let count = fits(left);
-                    self.machine.handle_moved(count as u64, around.now);
-                    count
+                    self.machine.handle_moved(fits(left) as u64, around.now);
+                    fits(left)
                 }
                 Want::Wait | Want::Close => break,
             };
             self.act(around);
+            if self.machine.progress().begun > begun {
+                *budget = budget.saturating_sub(MESSAGE);
+                if *budget == 0 {
+                    break;
+                }
+            }
         }
         at
     }
@@ -215,7 +228,8 @@ impl<M: Machine, S: Store> Session<M, S> {
             return;
         };
         if self.files() > self.extra {
-            if *around.spare == 0 {
+            // Never the last ones: a new connection comes before an old one's second file.
+            if *around.spare <= CLAIM {
                 self.order = Some(order);
                 return;
             }
@@ -251,7 +265,7 @@ impl<M: Machine, S: Store> Session<M, S> {
         let progress = self.machine.progress();
         around.counters.messages.add(progress.begun - self.counted);
         self.counted = progress.begun;
-        if progress.within_message && progress.begun != self.split {
+        if self.kept.is_empty() && progress.within_message && progress.begun != self.split {
             self.split = progress.begun;
             around.counters.split_messages.add(1);
         }

@@ -64,6 +64,7 @@ struct Bench {
     spare: usize,
     notes: Vec<Note>,
     scratch: Vec<u8>,
+    now: Moment,
 }
 
 const NOW: Moment = Moment::START;
@@ -89,6 +90,7 @@ impl Bench {
             spare: 0,
             notes: Vec::new(),
             scratch: vec![0; BUDGET],
+            now: NOW,
         }
     }
 
@@ -107,7 +109,7 @@ impl Bench {
             spare: &mut self.spare,
             notes: &mut self.notes,
             token: Token::from_raw(1),
-            now: NOW,
+            now: self.now,
         };
         work(&mut self.session, &mut self.ready, &mut around)
     }
@@ -186,16 +188,16 @@ fn a_second_file_is_begun_only_with_a_spare_descriptor_and_gives_it_back() {
         1,
         "each connection has one file for itself"
     );
-    bench.spare = 1;
+    bench.spare = CLAIM + 1;
     bench.visit();
-    assert_eq!((bench.store.held.len(), bench.spare), (2, 0));
+    assert_eq!((bench.store.held.len(), bench.spare), (2, CLAIM));
     bench.commit_all();
-    assert_eq!(bench.spare, 1);
+    assert_eq!(bench.spare, CLAIM + 1);
     bench.visit();
     bench.commit_all();
     bench.visit();
     assert_eq!(bench.replies(), ["OK", "OK", "OK"]);
-    assert_eq!((bench.files.names().len(), bench.spare), (3, 1));
+    assert_eq!((bench.files.names().len(), bench.spare), (3, CLAIM + 1));
 }
 
 #[test]
@@ -248,9 +250,47 @@ fn a_store_that_fills_up_in_the_middle_refuses_that_file_and_takes_the_next() {
 }
 
 #[test]
+fn a_visit_of_tiny_messages_ends_long_before_its_bytes_do() {
+    let mut bench = Bench::new();
+    let messages = b"\x01\x01\0n".repeat(HEADER_READ / 4);
+    bench.peer.write_all(&messages).expect("room");
+    assert!(matches!(bench.event(), Visit::Again(_)));
+    let most = (BUDGET / MESSAGE) as u64;
+    let mut visits = 1;
+    assert!(bench.counters.messages.get() <= most);
+    while let Visit::Again(_) = bench.visit() {
+        visits += 1;
+        assert!(bench.counters.messages.get() <= visits * most);
+        bench.replies();
+    }
+    let counts = bench.counters.snapshot();
+    assert_eq!(
+        (counts.messages, counts.split_messages),
+        (HEADER_READ as u64 / 4, 0)
+    );
+}
+
+#[test]
+fn what_came_in_time_counts_though_the_loop_is_late_to_see_it() {
+    let mut bench = Bench::new();
+    bench.event();
+    bench.peer.write_all(b"\x02\x02o").expect("room");
+    bench.now = NOW + std::time::Duration::from_secs(3600);
+    bench.event();
+    bench.peer.write_all(b"k").expect("room");
+    bench.event();
+    bench.commit_all();
+    bench.event();
+    assert_eq!(bench.replies(), ["OK"]);
+    bench.now = bench.now + std::time::Duration::from_secs(3600);
+    bench.visit();
+    assert_eq!(bench.replies(), ["ERR timeout"]);
+}
+
+#[test]
 fn a_message_that_comes_in_pieces_is_counted_once() {
     let mut bench = Bench::new();
-    bench.spare = 1;
+    bench.spare = 8;
     for piece in [&b"\x02"[..], b"\x03", b"a", b"bc", b"\x02\x01x"] {
         bench.peer.write_all(piece).expect("room");
         bench.event();
