@@ -16,6 +16,9 @@ pub enum Error {
     /// Disk, inodes or quota are full, or the file is larger than the file system takes.
     #[error("no space: {0}")]
     Full(io::Error),
+    /// No file can be as large as was announced.
+    #[error("no file can be so large here")]
+    TooBig,
     /// The stored bytes have another digest than was announced.
     #[error("the stored bytes have another digest than was announced")]
     Digest,
@@ -48,7 +51,10 @@ impl Error {
 
     /// Whether an operator should hear of it, and not just the peer.
     pub fn is_ours(&self) -> bool {
-        !matches!(self, Error::Exists | Error::Digest)
+        match self {
+            Error::Exists | Error::Digest | Error::TooBig => false,
+            Error::Full(_) | Error::Io { .. } | Error::Failed | Error::Unknown(_) => true,
+        }
     }
 }
 
@@ -56,7 +62,7 @@ impl From<&Error> for Fault {
     fn from(error: &Error) -> Fault {
         match error {
             Error::Exists => Fault::Exists,
-            Error::Full(_) => Fault::NoSpace,
+            Error::Full(_) | Error::TooBig => Fault::NoSpace,
             Error::Digest => Fault::Digest("the stored bytes have another digest"),
             Error::Io { .. } | Error::Failed => Fault::Io,
             Error::Unknown(_) => Fault::Unknown,

@@ -67,20 +67,18 @@ impl MemoryStore {
         let size = upload.bytes.len() as u64;
         assert_eq!(size, seal.size, "the machine counts what it moves");
         let mut files = self.files.lock();
-        let name = match (&upload.name, upload.conflict) {
-            (None, _) => random_name(),
-            (Some(name), Conflict::Overwrite) => name.to_string(),
-            (Some(name), Conflict::Error) if files.contains_key(name.as_str()) => {
-                if digest.is_none() || files.get(name.as_str()) != Some(&upload.bytes) {
-                    return Err(Error::Exists);
-                }
-                name.to_string()
-            }
-            (Some(name), Conflict::Error) => name.to_string(),
-            (Some(name), Conflict::Rename) => std::iter::once(name.clone())
-                .chain((2..).map(|number| name.numbered(number)))
-                .find(|name| !files.contains_key(name.as_str()))
-                .map_or_else(random_name, |name| name.to_string()),
+        let name = match &upload.name {
+            None => random_name(),
+            Some(name) => match (files.get(name.as_str()), upload.conflict) {
+                (None, _) | (Some(_), Conflict::Overwrite) => name.to_string(),
+                // The very file: an earlier try has succeeded.
+                (Some(there), _) if digest.is_some() && *there == upload.bytes => name.to_string(),
+                (Some(_), Conflict::Error) => return Err(Error::Exists),
+                (Some(_), Conflict::Rename) => (2..)
+                    .map(|number| name.numbered(number).to_string())
+                    .find(|name| !files.contains_key(name))
+                    .ok_or(Error::Exists)?,
+            },
         };
         files.insert(name.clone(), upload.bytes);
         Ok(Receipt {

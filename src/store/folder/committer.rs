@@ -5,21 +5,25 @@
 //! syncs the folder once, and then reports them all. Those that arrive meanwhile are the next
 //! batch.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
+use super::digest::Chase;
 use super::root::{Root, Unfinished};
-use super::{bulk, writeback};
-use crate::proto::{Conflict, Name, Receipt, Seal};
-use crate::store::{Done, Error, Key, Wake, random_name};
+use super::{digest, look, writeback};
+use crate::proto::{Conflict, Digest, Name, Receipt, Seal};
+use crate::store::{Done, Error, IN_ORDER_SIZE, Key, Wake, random_name};
 
 /// Most uploads of one batch, so that the first of them doesn't wait for very many.
 const BATCH: usize = 256;
 /// How often another number, or another random name, is tried.
 const TRIES: u32 = 10_000;
+/// Names whose last numbers are remembered. When there are more, all are forgotten.
+const NUMBERS: usize = 1024;
 
 /// An upload that is complete and waits to be made safe.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ pub(super) struct Job {
     pub(super) name: Option<Name>,
     pub(super) conflict: Conflict,
     pub(super) written: u64,
-    pub(super) chase: Option<Arc<bulk::Chase>>,
+    pub(super) chase: Option<Arc<Chase>>,
     /// Whether its bytes are on the disk and their digest was checked.
     pub(super) synced: bool,
     pub(super) seal: Seal,
@@ -49,7 +53,7 @@ impl Job {
             "the machine counts what it moves"
         );
         if let Some(digest) = self.seal.digest
-            && bulk::digest_of(self, block)? != digest
+            && self.digest(root, block)? != digest
         {
             return Err(Error::Digest);
         }
@@ -65,21 +69,55 @@ impl Job {
         Ok(())
     }
 
+    /// The digest of its bytes as they are stored.
+    fn digest(&self, root: &Root, block: &mut [u8]) -> Result<Digest, Error> {
+        match &self.chase {
+            Some(chase) if chase.wants_digest() => chase.digest(root, self.written, block),
+            _ => digest::of_file(&self.unfinished.file, self.written, block),
+        }
+    }
+
+    /// The file that has the name already, where it is this very one. An earlier try of the same
+    /// upload may have succeeded without its client hearing of it, and a retry never fails for
+    /// that, nor is it stored twice. To find out, the file is read.
+    pub(super) fn twin(&self, root: &Root, block: &mut [u8]) -> Result<Option<Receipt>, Error> {
+        let (Some(name), Some(digest)) = (&self.name, self.seal.digest) else {
+            return Ok(None);
+        };
+        let name = name.as_str();
+        if self.conflict == Conflict::Overwrite || root.size_of(name)? != Some(self.written) {
+            return Ok(None);
+        }
+        look::identical(root, name, digest, block)
+    }
+
     /// Gives the file its name.
-    fn place(&self, root: &Root, block: &mut [u8]) -> Result<Receipt, Error> {
-        let name = match (&self.name, self.conflict) {
-            (None, _) => self.first_free(root, (0..TRIES).map(|_| random_name()))?,
-            (Some(name), Conflict::Rename) => {
-                let numbered = (2..TRIES).map(|number| name.numbered(number).to_string());
-                self.first_free(root, std::iter::once(name.to_string()).chain(numbered))?
-            }
-            (Some(name), Conflict::Overwrite) => {
+    fn place(
+        &self,
+        root: &Root,
+        numbers: &mut Numbers,
+        block: &mut [u8],
+    ) -> Result<Receipt, Error> {
+        let place = |name: &str| root.place(&self.unfinished, name);
+        let name = match &self.name {
+            None => first_free((0..TRIES).map(|_| random_name()), place)?,
+            Some(name) if self.conflict == Conflict::Overwrite => {
                 root.replace(&self.unfinished, name.as_str())?;
                 name.to_string()
             }
-            (Some(name), Conflict::Error) => match root.place(&self.unfinished, name.as_str()) {
+            Some(name) => match place(name.as_str()) {
                 Ok(()) => name.to_string(),
-                Err(Error::Exists) => return self.already_there(root, name.as_str(), block),
+                // A large one's twin was looked for by the bulk worker.
+                Err(Error::Exists) if self.written <= IN_ORDER_SIZE => {
+                    match (self.twin(root, block)?, self.conflict) {
+                        (Some(twin), _) => return Ok(twin),
+                        (None, Conflict::Rename) => numbers.first_free(name, place)?,
+                        (None, _) => return Err(Error::Exists),
+                    }
+                }
+                Err(Error::Exists) if self.conflict == Conflict::Rename => {
+                    numbers.first_free(name, place)?
+                }
                 Err(error) => return Err(error),
             },
         };
@@ -91,32 +129,46 @@ impl Job {
             durable: root.durable,
         })
     }
+}
 
-    fn first_free(
-        &self,
-        root: &Root,
-        names: impl Iterator<Item = String>,
-    ) -> Result<String, Error> {
-        for name in names {
-            match root.place(&self.unfinished, &name) {
-                Ok(()) => return Ok(name),
-                Err(Error::Exists) => {}
-                Err(error) => return Err(error),
-            }
+/// The first of many names that is free.
+fn first_free(
+    names: impl Iterator<Item = String>,
+    place: impl Fn(&str) -> Result<(), Error>,
+) -> Result<String, Error> {
+    for name in names {
+        match place(&name) {
+            Ok(()) => return Ok(name),
+            Err(Error::Exists) => {}
+            Err(error) => return Err(error),
         }
-        Err(Error::Exists)
     }
+    Err(Error::Exists)
+}
 
-    /// The name is taken. Where that is by the same bytes, an earlier try of the same upload may
-    /// have succeeded without its client hearing of it, and a retry never fails for that.
-    fn already_there(&self, root: &Root, name: &str, block: &mut [u8]) -> Result<Receipt, Error> {
-        let same_size = root.size_of(name)? == Some(self.written);
-        let digest = self
-            .seal
-            .digest
-            .filter(|_| same_size)
-            .ok_or(Error::Exists)?;
-        bulk::identical(root, name, digest, block)?.ok_or(Error::Exists)
+/// The numbers that names were given last, so that the thousandth `report.pdf` doesn't try the
+/// first 999 again.
+#[derive(Debug, Default)]
+struct Numbers(HashMap<Name, u32>);
+
+impl Numbers {
+    fn first_free(
+        &mut self,
+        name: &Name,
+        place: impl Fn(&str) -> Result<(), Error>,
+    ) -> Result<String, Error> {
+        let first = self.0.get(name).copied().unwrap_or(2);
+        let mut next = first;
+        let numbered = (first..TRIES).map(|number| {
+            next = number + 1;
+            name.numbered(number).to_string()
+        });
+        let found = first_free(numbered, place);
+        if self.0.len() >= NUMBERS {
+            self.0.clear();
+        }
+        self.0.insert(name.clone(), next);
+        found
     }
 }
 
@@ -167,12 +219,13 @@ pub(super) fn start(
     thread::Builder::new()
         .name("committer".into())
         .spawn(move || {
-            let mut block = bulk::block();
+            let mut block = digest::block();
+            let mut numbers = Numbers::default();
             while let Ok(first) = jobs.recv() {
                 let rest = std::iter::from_fn(|| jobs.try_recv().ok());
                 let mut batch: Vec<Job> =
                     std::iter::once(first).chain(rest.take(BATCH - 1)).collect();
-                let results = commit(&root, &mut batch, &mut block);
+                let results = commit(&root, &mut batch, &mut numbers, &mut block);
                 // First, so that a report finds the descriptors free and failed files gone.
                 drop(batch);
                 reports.send(results);
@@ -181,7 +234,7 @@ pub(super) fn start(
 }
 
 /// Commits a batch. Each upload fails for itself, but for the folder's sync, which is everyone's.
-fn commit(root: &Root, batch: &mut [Job], block: &mut [u8]) -> Vec<Done> {
+fn commit(root: &Root, batch: &mut [Job], numbers: &mut Numbers, block: &mut [u8]) -> Vec<Done> {
     if root.durable && batch.len() > 1 {
         // The disk gets all of it to do before it is waited for.
         for job in batch.iter().filter(|job| !job.synced) {
@@ -195,7 +248,7 @@ fn commit(root: &Root, batch: &mut [Job], block: &mut [u8]) -> Vec<Done> {
     let mut results: Vec<_> = batch
         .iter()
         .zip(safe)
-        .map(|(job, safe)| safe.and_then(|()| job.place(root, block)))
+        .map(|(job, safe)| safe.and_then(|()| job.place(root, numbers, block)))
         .collect();
     if root.durable {
         sync_names(root, batch, &mut results);

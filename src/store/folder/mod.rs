@@ -13,12 +13,15 @@
 //!   poll_done <─────────────────    report all
 //! ```
 //!
-//! So one fsync of the folder serves a whole batch, and small files never wait for the disk to
+//! Beside these, one thread compares files that are there with announced digests, and one gives
+//! back the blocks of large uploads that were given up. So one fsync of the folder serves a whole batch, and small files never wait for the disk to
 //! swallow somebody's gigabytes.
 
 mod bulk;
 mod committer;
+mod digest;
 mod journal;
+mod look;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -33,8 +36,9 @@ use std::thread::JoinHandle;
 
 use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
 use crate::proto::{Conflict, Name, Order, Seal};
-use bulk::Task;
+use bulk::{Discard, Task};
 use committer::{Job, Reports};
+use look::Look;
 use root::{Naming, Root};
 pub use upload::FolderUpload;
 
@@ -55,14 +59,17 @@ pub struct FolderStore {
     done: Receiver<Done>,
     reports: Reports,
     /// `None` only while it is dropped.
-    queues: Option<Queues>,
+    queues: Option<Arc<Queues>>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// The ways to the store's threads.
 #[derive(Debug)]
 struct Queues {
     jobs: Sender<Job>,
     tasks: Sender<Task>,
+    looks: Sender<Look>,
+    discards: Sender<Discard>,
 }
 
 impl FolderStore {
@@ -79,18 +86,27 @@ impl FolderStore {
         let root = Arc::new(root);
         let (jobs, job_queue) = channel();
         let (tasks, task_queue) = channel();
+        let (looks, look_queue) = channel();
+        let (discards, discard_queue) = channel();
         let (report, done) = channel();
         let reports = Reports::new(report);
         let committer = committer::start(Arc::clone(&root), job_queue, reports.clone())?;
         let mut threads = bulk::start(&root, task_queue, &jobs, &reports)?;
-        // The order in which they are waited for at the end: the bulk workers feed the committer.
+        threads.push(look::start(Arc::clone(&root), look_queue, reports.clone())?);
+        threads.push(bulk::start_discarding(discard_queue)?);
+        // Last, since they are waited for in this order, and the bulk workers feed it.
         threads.push(committer);
-        let queues = Some(Queues { jobs, tasks });
+        let queues = Queues {
+            jobs,
+            tasks,
+            looks,
+            discards,
+        };
         Ok(FolderStore {
             root,
             done,
             reports,
-            queues,
+            queues: Some(Arc::new(queues)),
             threads,
         })
     }
@@ -118,7 +134,7 @@ impl FolderStore {
             Some(digest) if order.look_first => {
                 let name = name.clone();
                 // The workers live as long as the store.
-                let _ = self.queues().tasks.send(Task::Look { name, digest, key });
+                let _ = self.queues().looks.send(Look { name, digest, key });
                 Ok(Some(Opening::Looking))
             }
             // The commit decides: the same bytes are no conflict.
@@ -128,7 +144,7 @@ impl FolderStore {
         }
     }
 
-    fn queues(&self) -> &Queues {
+    fn queues(&self) -> &Arc<Queues> {
         self.queues
             .as_ref()
             .expect("the queues are there until the store is dropped")
@@ -151,8 +167,8 @@ impl Store for FolderStore {
         {
             return Ok(opening);
         }
-        let tasks = self.queues().tasks.clone();
-        let mut upload = FolderUpload::create(&self.root, order, tasks)?;
+        let queues = Arc::downgrade(self.queues());
+        let mut upload = FolderUpload::create(&self.root, order, queues)?;
         let reserved = order.size.map(|size| upload.reserve(size, key));
         Ok(match reserved.transpose()? {
             Some(Reserved::Later) => Opening::Reserving(upload),
@@ -176,11 +192,16 @@ impl Store for FolderStore {
     fn commit(&mut self, upload: FolderUpload, seal: Seal, key: Key) {
         let large = upload.written() > IN_ORDER_SIZE;
         let job = upload.into_job(seal, key);
-        // These threads live as long as the store.
-        if large {
-            let _ = self.queues().tasks.send(Task::Sync(job));
+        let queues = self.queues();
+        let sent = if large {
+            queues.tasks.send(Task::Sync(job)).is_ok()
         } else {
-            let _ = self.queues().jobs.send(job);
+            queues.jobs.send(job).is_ok()
+        };
+        if !sent {
+            // The thread has died, and nothing will be stored any more.
+            self.root.set_failed();
+            self.reports.send([Done::Stored(key, Err(Error::Failed))]);
         }
     }
 
@@ -192,6 +213,7 @@ impl Store for FolderStore {
 impl Drop for FolderStore {
     /// Waits for the commits that are under way.
     fn drop(&mut self) {
+        self.root.set_closing();
         self.queues = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

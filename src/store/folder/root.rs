@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags,
@@ -30,6 +31,10 @@ pub(super) enum Naming {
     Partial,
 }
 
+/// How often, and how long, a work folder that is being taken away is waited for.
+const LOCK_TRIES: u32 = 50;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -41,6 +46,7 @@ pub(super) struct Root {
     links_need_sync: bool,
     pub(super) durable: bool,
     failed: AtomicBool,
+    closing: AtomicBool,
 }
 
 /// A file that has not got its name yet. Dropped, it is gone.
@@ -69,17 +75,10 @@ impl Root {
                 format!("can't {doing} the folder {shown}: {error}"),
             )
         };
-        let made = !path.exists();
-        fs::create_dir_all(path).map_err(|error| named("make", error))?;
+        make_folders(path).map_err(|error| named("make", error))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| named("open", error.into()))?;
-        if made && let Some(parent) = path.canonicalize()?.parent() {
-            // A folder that is new must itself survive what its files survive.
-            File::open(parent)
-                .and_then(|parent| parent.sync_all())
-                .map_err(|error| named("sync", error))?;
-        }
         let durable = durability == Durability::Full;
         let mut root = Root {
             folder,
@@ -88,6 +87,7 @@ impl Root {
             links_need_sync: false,
             durable,
             failed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         };
         root.sweep().map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
@@ -119,6 +119,15 @@ impl Root {
         self.failed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the store is being dropped, so that nobody wants to know any more what is there.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
     /// Makes a file that nobody sees.
     pub(super) fn create(&self) -> Result<Unfinished, Error> {
         let access = OFlags::RDWR | OFlags::CLOEXEC;
@@ -141,9 +150,14 @@ impl Root {
             file,
             partial: Mutex::new(Some(Partial { work, name })),
         };
-        rustix::fs::flock(&unfinished.file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| Error::from_call("lock a file", error))?;
-        Ok(unfinished)
+        unfinished.lock()?;
+        // Another server's sweep may have been here before the lock.
+        let links = rustix::fs::fstat(&unfinished.file).map(|facts| facts.st_nlink);
+        if links == Ok(0) {
+            self.create()
+        } else {
+            Ok(unfinished)
+        }
     }
 
     /// Gives a file its name, unless that is taken.
@@ -174,6 +188,7 @@ impl Root {
                 work: self.shared_work()?,
                 name: part_name(),
             };
+            unfinished.lock()?;
             self.link_nameless(&unfinished.file, &hidden.work, &hidden.name)
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
@@ -283,6 +298,7 @@ impl Root {
     /// Makes and opens the work folder. A shared lock on it says that it is in use, so that
     /// another server doesn't take it away.
     fn make_work(&self) -> Result<OwnedFd, Errno> {
+        let mut tries = 0;
         loop {
             match rustix::fs::mkdirat(&self.folder, RESERVED, Mode::from_raw_mode(0o700)) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -292,7 +308,16 @@ impl Root {
                 Err(Errno::NOENT) => continue,
                 work => work?,
             };
-            rustix::fs::flock(&work, FlockOperation::LockShared)?;
+            match rustix::fs::flock(&work, FlockOperation::NonBlockingLockShared) {
+                Ok(()) => {}
+                // A server that goes holds it for a moment; nobody holds it for long.
+                Err(Errno::WOULDBLOCK) if tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_WAIT);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             // It may have been taken away before it was locked.
             if rustix::fs::fstat(&work)?.st_nlink > 0 {
                 return Ok(work);
@@ -333,12 +358,17 @@ impl Root {
                 continue;
             }
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            if let Ok(file) = rustix::fs::openat(&work, name, flags, Mode::empty())
-                && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
-            {
-                continue;
+            let file = match rustix::fs::openat(&work, name, flags, Mode::empty()) {
+                // Another server has just finished it.
+                Err(Errno::NOENT) => continue,
+                file => file?,
+            };
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                match rustix::fs::unlinkat(&work, name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
-            rustix::fs::unlinkat(&work, name, AtFlags::empty())?;
         }
         Ok(())
     }
@@ -353,18 +383,44 @@ impl Drop for Root {
 }
 
 impl Unfinished {
+    /// Says that it belongs to a server that runs.
+    fn lock(&self) -> Result<(), Error> {
+        rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| Error::from_call("lock a file", error))
+    }
+
     /// Reserves space for `total` bytes.
     pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
         // The size stays what was written, so that a hole is never taken for data.
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
             // A file system that can't reserve says so; the writes will tell.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(Errno::FBIG) => Err(Error::TooBig),
             Err(error) => Err(Error::from_call("reserve space", error)),
         }
     }
 
     fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a folder and those above it that are missing. Each is synced into its parent: it must
+/// survive what its files survive.
+fn make_folders(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    make_folders(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if !path.is_dir() => Err(error),
+        // Another server may have made it in between.
+        _ => File::open(parent)?.sync_all(),
     }
 }
 

@@ -325,6 +325,52 @@ fn an_upload_that_had_succeeded_already_succeeds_again() {
 }
 
 #[test]
+fn an_upload_that_had_succeeded_already_is_not_numbered_either() {
+    for size in [4, 9 << 20] {
+        for mut shelf in Shelf::of_each_kind() {
+            let (bytes, others) = (vec![1; size], vec![2; size]);
+            let rename = |bytes: &[u8]| Order {
+                conflict: Conflict::Rename,
+                ..with_digest("a", bytes)
+            };
+            for (bytes, name) in [(&bytes, "a"), (&bytes, "a"), (&others, "a (2)")] {
+                assert_eq!(
+                    shelf.put(&rename(bytes), bytes).expect("stored").name,
+                    name,
+                    "{size}"
+                );
+            }
+            assert_eq!(shelf.names(), ["a", "a (2)"]);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_has_changed_since_it_was_looked_at_is_looked_at_again() {
+    let mut shelf = Shelf::new(Durability::None, Naming::Best);
+    let path = shelf.folder.path().join("a");
+    let mut look = |bytes: &[u8]| {
+        let order = Order {
+            look_first: true,
+            ..with_digest("a", bytes)
+        };
+        match shelf.store.begin(&order, KEY).expect("no error") {
+            Opening::Looking => match shelf.done() {
+                Done::Looked(KEY, Ok(found)) => found.is_some(),
+                other => panic!("{other:?}"),
+            },
+            Opening::Open(_) | Opening::Reserving(_) => false,
+        }
+    };
+    for bytes in [b"old", b"new"] {
+        fs::write(&path, bytes).expect("written");
+        // An old file's digest is remembered; this one was changed just now.
+        assert!(look(bytes) && look(bytes));
+        assert!(!look(b"not"));
+    }
+}
+
+#[test]
 fn what_is_no_plain_file_is_never_followed_read_or_replaced_by_halves() {
     for mut shelf in Shelf::of_each_kind() {
         let outside = tempfile::tempdir().expect("another folder");
@@ -394,7 +440,10 @@ fn a_size_that_no_disk_has_is_refused_at_once() {
                 size: Some(size),
                 ..named("a")
             };
-            assert!(matches!(shelf.begin(&order), Err(Error::Full(_))), "{size}");
+            assert!(
+                matches!(shelf.begin(&order), Err(Error::TooBig | Error::Full(_))),
+                "{size}"
+            );
         }
         assert_eq!(shelf.names_at_the_end(), [] as [&str; 0]);
     }

@@ -1,13 +1,12 @@
 //! An upload on its way into a folder, as the loop's thread has it.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 
-use rustix::io::Errno;
-
-use super::bulk::{Chase, Task};
+use super::Queues;
+use super::bulk::{Discard, Task};
 use super::committer::Job;
+use super::digest::Chase;
 use super::root::{Root, Unfinished};
 use crate::proto::{Conflict, Name, Order, Seal};
 use crate::store::{Error, IN_ORDER_SIZE, Key, Reserved};
@@ -32,11 +31,12 @@ pub struct FolderUpload {
     chase: Option<Arc<Chase>>,
     told: u64,
     wants_digest: bool,
-    tasks: Sender<Task>,
+    /// The store's threads, as long as the store is there.
+    queues: Weak<Queues>,
 }
 
 impl FolderUpload {
-    pub(super) fn create(root: &Root, order: &Order, tasks: Sender<Task>) -> Result<Self, Error> {
+    pub(super) fn create(root: &Root, order: &Order, queues: Weak<Queues>) -> Result<Self, Error> {
         Ok(FolderUpload {
             unfinished: Some(Arc::new(root.create()?)),
             name: order.name.clone(),
@@ -46,7 +46,7 @@ impl FolderUpload {
             chase: None,
             told: 0,
             wants_digest: order.digest.is_some() || order.digest_follows,
-            tasks,
+            queues,
         })
     }
 
@@ -57,13 +57,12 @@ impl FolderUpload {
 
     pub(super) fn reserve(&mut self, total: u64, key: Key) -> Result<Reserved, Error> {
         if i64::try_from(total).is_err() {
-            return Err(Error::Full(Errno::FBIG.into()));
+            return Err(Error::TooBig);
         }
         self.reserved = self.reserved.max(total);
         if total >= RESERVE_LATER_FROM {
-            let unfinished = Arc::clone(self.unfinished());
-            // The workers live as long as the store.
-            let _ = self.tasks.send(Task::Reserve {
+            let unfinished = Arc::downgrade(self.unfinished());
+            self.tell(Task::Reserve {
                 unfinished,
                 total,
                 key,
@@ -81,8 +80,10 @@ impl FolderUpload {
             .write_all(bytes)
             .map_err(|error| Error::from_call("write a file", error))?;
         self.written += bytes.len() as u64;
-        if self.written - self.told >= STEP {
-            self.tell();
+        if self.written > IN_ORDER_SIZE && self.written - self.told >= STEP {
+            self.told = self.written;
+            let chase = Arc::downgrade(self.chase());
+            self.tell(Task::Follow(chase, self.written));
         }
         Ok(())
     }
@@ -112,20 +113,17 @@ impl FolderUpload {
             .expect("it is there until it becomes a job or is dropped")
     }
 
-    /// Has a bulk worker begin with what there is.
-    fn tell(&mut self) {
-        self.told = self.written;
-        if self.chase.is_none() {
-            self.chase = Some(Arc::new(Chase::new(
-                Arc::clone(self.unfinished()),
-                self.wants_digest,
-            )));
-        }
-        if let Some(chase) = &self.chase {
-            // The workers live as long as the store.
-            let _ = self
-                .tasks
-                .send(Task::Follow(Arc::clone(chase), self.written));
+    fn chase(&mut self) -> &Arc<Chase> {
+        let unfinished = Arc::clone(self.unfinished());
+        let wants_digest = self.wants_digest;
+        self.chase
+            .get_or_insert_with(|| Arc::new(Chase::new(unfinished, wants_digest)))
+    }
+
+    fn tell(&self, task: Task) {
+        if let Some(queues) = self.queues.upgrade() {
+            // The workers live as long as the queues.
+            let _ = queues.tasks.send(task);
         }
     }
 }
@@ -134,10 +132,14 @@ impl Drop for FolderUpload {
     /// Giving back the blocks of a large file takes time that the loop doesn't have: for 50 GiB
     /// more than a second.
     fn drop(&mut self) {
-        if let Some(unfinished) = self.unfinished.take()
-            && self.written.max(self.reserved) > IN_ORDER_SIZE
+        let large = self.written.max(self.reserved) > IN_ORDER_SIZE;
+        if let Some(queues) = self.queues.upgrade().filter(|_| large)
+            && let Some(unfinished) = self.unfinished.take()
         {
-            let _ = self.tasks.send(Task::Discard(unfinished));
+            let _ = queues.discards.send(Discard {
+                _unfinished: unfinished,
+                _chase: self.chase.take(),
+            });
         }
     }
 }

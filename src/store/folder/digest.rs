@@ -1,0 +1,115 @@
+//! Digests of what is stored, read back block by block.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::root::{Root, Unfinished};
+use super::writeback;
+use crate::proto::Digest;
+use crate::store::Error;
+
+/// How much of a file is read at a time.
+const BLOCK: usize = 256 << 10;
+
+/// How far the digest, and the writeback, of a growing file have come.
+#[derive(Debug)]
+pub(super) struct Chase {
+    unfinished: Arc<Unfinished>,
+    wants_digest: bool,
+    at: Mutex<Followed>,
+}
+
+#[derive(Debug, Default)]
+struct Followed {
+    bytes: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Chase {
+    pub(super) fn new(unfinished: Arc<Unfinished>, wants_digest: bool) -> Chase {
+        Chase {
+            unfinished,
+            wants_digest,
+            at: Mutex::default(),
+        }
+    }
+
+    /// Whether a digest is taken on the way.
+    pub(super) fn wants_digest(&self) -> bool {
+        self.wants_digest
+    }
+
+    /// Follows the file up to a length that it has reached.
+    pub(super) fn follow(&self, root: &Root, to: u64, block: &mut [u8]) -> Result<(), Error> {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = at.bytes;
+        let file = &self.unfinished.file;
+        if root.durable && to > from {
+            writeback::start(file, from, to - from);
+        }
+        if self.wants_digest {
+            hash_range(file, from, to, &mut at.hasher, block, &|| true)?;
+        }
+        at.bytes = from.max(to);
+        Ok(())
+    }
+
+    /// The digest of the first `size` bytes, of which most were read before.
+    pub(super) fn digest(&self, root: &Root, size: u64, block: &mut [u8]) -> Result<Digest, Error> {
+        self.follow(root, size, block)?;
+        let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Digest(at.hasher.finalize().into()))
+    }
+}
+
+/// The digest of a file's first `size` bytes.
+pub(super) fn of_file(file: &File, size: u64, block: &mut [u8]) -> Result<Digest, Error> {
+    of_file_while(file, size, block, &|| true)
+}
+
+/// The same, as long as somebody wants to know it.
+pub(super) fn of_file_while(
+    file: &File,
+    size: u64,
+    block: &mut [u8],
+    wanted: &dyn Fn() -> bool,
+) -> Result<Digest, Error> {
+    let mut hasher = blake3::Hasher::new();
+    hash_range(file, 0, size, &mut hasher, block, wanted)?;
+    Ok(Digest(hasher.finalize().into()))
+}
+
+/// A block of memory to read into; each thread has one.
+pub(super) fn block() -> Box<[u8]> {
+    vec![0; BLOCK].into_boxed_slice()
+}
+
+fn hash_range(
+    file: &File,
+    from: u64,
+    to: u64,
+    hasher: &mut blake3::Hasher,
+    block: &mut [u8],
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    let mut at = from;
+    while at < to {
+        if !wanted() {
+            return Err(Error::Failed);
+        }
+        let want = usize::try_from(to - at)
+            .unwrap_or(usize::MAX)
+            .min(block.len());
+        let got = match file.read_at(&mut block[..want], at) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            got => got,
+        };
+        let got = got.map_err(|error| Error::from_call("read a file back", error))?;
+        hasher.update(&block[..got]);
+        at += got as u64;
+    }
+    Ok(())
+}
