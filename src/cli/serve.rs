@@ -227,13 +227,13 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
     {
         err.line(format!("warning: {address} can be reached from other machines, and whoever reaches it can store files"));
     }
-    let lines = out.clone();
-    let quiet = arguments.quiet;
-    server.on_event(move |event| {
-        if let Some(line) = line_of(&event).filter(|_| !quiet) {
-            lines.line(line);
-        }
-    });
+    let teller = Teller {
+        out: out.clone(),
+        err: err.clone(),
+        quiet: arguments.quiet,
+        patience: show_duration(arguments.shutdown_timeout),
+    };
+    server.on_event(move |event| teller.tell(&event));
     let summary = server.run()?;
     if !arguments.quiet {
         err.line(last_line(&summary));
@@ -244,17 +244,36 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
     })
 }
 
-/// The line that people see of an event; nothing of a peer's stands raw in it.
-fn line_of(event: &Event<'_>) -> Option<String> {
-    match event {
-        Event::Stored { peer, receipt } => {
-            let (name, size) = (escaped(&receipt.name), receipt.size);
-            Some(format!("stored {name} ({size} bytes) from {peer}"))
-        }
-        Event::Message { peer, text } => Some(format!("message from {peer}: {}", escaped(*text))),
-        Event::Failed { peer, why } => {
-            log::warn!("{peer}: {why}");
-            None
+/// Tells people what happens.
+struct Teller {
+    out: LineSender,
+    err: LineSender,
+    quiet: bool,
+    /// How long a stop waits, as people read it.
+    patience: String,
+}
+
+impl Teller {
+    /// Nothing of a peer's stands raw in what is told.
+    fn tell(&self, event: &Event<'_>) {
+        match event {
+            Event::Failed { peer, why } => log::warn!("{peer}: {why}"),
+            _ if self.quiet => {}
+            Event::Stored { peer, receipt } => {
+                let (name, size) = (escaped(&receipt.name), receipt.size);
+                self.out
+                    .line(format!("stored {name} ({size} bytes) from {peer}"));
+            }
+            Event::Message { peer, text } => {
+                self.out
+                    .line(format!("message from {peer}: {}", escaped(*text)));
+            }
+            Event::Stopping { under_way: 0 } => {}
+            Event::Stopping { under_way } => self.err.line(format!(
+                "stopping; connections with something under way: {under_way}; time for them: {}; \
+                 a second signal ends at once",
+                self.patience
+            )),
         }
     }
 }

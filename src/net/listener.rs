@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 
 use mio::event::Source;
@@ -146,7 +145,10 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
         let why = "there is a file of that name, and it is no socket";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
     }
-    match BlockingUnixStream::connect(path) {
+    // Without waiting: a server whose queue is full is alive, too.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
@@ -158,9 +160,9 @@ fn explain(error: io::Error, address: &Address) -> io::Error {
     let what = match error.kind() {
         io::ErrorKind::AddrInUse => match holder_of(address) {
             Some(holder) => {
-                format!("{holder} listens there already; stop it, or choose another --bind")
+                format!("{holder} listens there already; stop it, or choose another address")
             }
-            None => "another program listens there already; choose another --bind".to_owned(),
+            None => "another program listens there already; choose another address".to_owned(),
         },
         io::ErrorKind::PermissionDenied => {
             format!("{error}; ports below 1024 and other people's folders need more rights")

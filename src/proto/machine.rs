@@ -106,7 +106,7 @@ pub trait Machine {
     fn handle_end(&mut self, now: Moment);
 
     /// The socket failed; nothing can be sent any more.
-    fn handle_lost(&mut self);
+    fn handle_lost(&mut self, now: Moment);
 
     /// The answer to [`Action::Begin`] or [`Action::Reserve`].
     fn handle_begun(&mut self, begun: Result<Begun, Fault>, now: Moment);

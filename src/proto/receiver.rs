@@ -136,7 +136,7 @@ impl Receiver {
     /// read.
     pub fn refusing(rules: Arc<Rules>, fault: Fault, now: Moment) -> Receiver {
         let mut machine = Receiver::new(rules, now);
-        machine.close_with(Cause::Stop, fault, now);
+        machine.close_with(Cause::Refused, fault, now);
         machine.action = None;
         machine
     }
@@ -317,11 +317,11 @@ impl Machine for Receiver {
         self.settle(now);
     }
 
-    fn handle_lost(&mut self) {
+    fn handle_lost(&mut self, now: Moment) {
         if !matches!(self.state, State::Closed) {
             self.target = Target::Unnamed;
             self.abort();
-            self.go(Cause::Lost, State::Closed, Moment::START);
+            self.go(Cause::Lost, State::Closed, now);
         }
     }
 
@@ -345,7 +345,7 @@ impl Machine for Receiver {
         self.replies
             .fill(ticket, stored.map_or_else(Reply::Fault, Reply::Receipt));
         if closes && !matches!(self.state, State::Drain(_) | State::Closed) {
-            self.drain(Cause::Stop, Drain::Sending, now);
+            self.drain(Cause::Stored, Drain::Sending, now);
         }
         self.settle(now);
     }

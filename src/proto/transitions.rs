@@ -46,7 +46,7 @@ pub enum Cause {
     Room,
     /// Every reply was sent.
     Sent,
-    /// The store, or a limit, refused bytes in the middle of a body.
+    /// The store, or a limit, refused bytes in the middle of a body; or the server a connection.
     Refused,
     /// The peer ended its stream.
     End,
@@ -90,6 +90,7 @@ pub const TABLE: &[(StateName, Cause, StateName)] = {
         (ReadType, End, Drain),
         (ReadType, Deadline, Drain),
         (ReadType, Stop, Drain),
+        (ReadType, Refused, Drain),
         (ReadLen, Length, ReadText),
         (ReadLen, Length, Open),
         (ReadLen, Length, ReadBody),
@@ -144,12 +145,14 @@ pub const TABLE: &[(StateName, Cause, StateName)] = {
 };
 
 /// Whether a step may be taken. From any state but the last, a socket that fails or a peer that
-/// doesn't read its replies in time leads to `Closed`.
+/// doesn't read its replies in time leads to `Closed`; and from any before the end, a file that was
+/// stored, but may not survive, leads to `Drain`.
 pub fn is_legal(step: Transition) -> bool {
     let Transition { from, cause, to } = step;
-    let anywhere = matches!(cause, Cause::Lost | Cause::Deadline)
-        && from != StateName::Closed
-        && to == StateName::Closed;
+    let ends = matches!(cause, Cause::Lost | Cause::Deadline) && to == StateName::Closed;
+    let is_unknown = cause == Cause::Stored && to == StateName::Drain;
+    let anywhere = (ends && from != StateName::Closed)
+        || (is_unknown && !matches!(from, StateName::Drain | StateName::Closed));
     anywhere || TABLE.contains(&(from, cause, to))
 }
 

@@ -143,7 +143,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             reactor.turn(&mut self, None)?;
         }
         let mut quiet_until = None;
-        while !self.has_finished(reactor, &mut quiet_until) {
+        while !self.advance_stop(reactor, &mut quiet_until) {
             let until = match (self.phase, quiet_until) {
                 (Phase::Stopping(until), None) => until,
                 (_, until) => until,
@@ -176,6 +176,10 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             reactor.queue(listener);
         }
         self.stop_sessions(reactor, Stop::Soon);
+        let under_way = self.busy(reactor);
+        if let Some(hear) = &mut self.hear {
+            hear(Event::Stopping { under_way });
+        }
     }
 
     fn stop_sessions(&self, reactor: &mut Reactor<Entry<P, S>>, stop: Stop) {
@@ -188,8 +192,8 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         }
     }
 
-    /// Whether a stop has come to its end; takes the steps that lead there.
-    fn has_finished(
+    /// Takes the steps of a stop that are due; returns whether it has come to its end.
+    fn advance_stop(
         &mut self,
         reactor: &mut Reactor<Entry<P, S>>,
         quiet_until: &mut Option<Moment>,
@@ -315,7 +319,6 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         for signal in signals.pending() {
             match self.phase {
                 Phase::Serving => {
-                    log::info!("signal {signal}: finishing what is under way");
                     self.stop(reactor);
                 }
                 _ => self.phase = Phase::Forced(signal),

@@ -82,6 +82,11 @@ pub enum Event<'a> {
         /// The text as it came; escape it before it is shown.
         text: &'a str,
     },
+    /// It was told to stop, while this many connections have something under way.
+    Stopping {
+        /// How many.
+        under_way: usize,
+    },
     /// An upload failed, and not by its client's fault.
     Failed {
         /// Who sent it.

@@ -274,7 +274,7 @@ impl<M: Machine, S: Store> Session<M, S> {
     fn lost(&mut self, error: &io::Error, around: &mut Surroundings<'_, S>) {
         log::debug!("{}: connection lost: {error}", self.peer);
         around.counters.lost.add(1);
-        self.machine.handle_lost();
+        self.machine.handle_lost(around.now);
         self.kept.clear();
     }
 }

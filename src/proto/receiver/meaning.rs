@@ -94,14 +94,12 @@ impl Receiver {
     /// offset, so no bytes are due. A client that didn't wait for that answer sends them all; then
     /// this is an upload like any other, and its digest decides.
     fn data_for_present(&mut self, mut present: Box<Present>, length: Option<u64>, now: Moment) {
+        if length == Some(0) && present.upload.explicit_end {
+            self.target = Target::Present(present);
+            return self.answer(Cause::Length, Reply::Ok, now);
+        }
         if length == Some(0) {
-            let reply = if present.upload.explicit_end {
-                self.target = Target::Present(present);
-                Reply::Ok
-            } else {
-                Reply::Receipt(present.receipt)
-            };
-            return self.answer(Cause::Length, reply, now);
+            return self.confirm(Cause::Length, *present, now);
         }
         if let Err(fault) = present.upload.grown_by(length, self.rules.max_size) {
             return self.drop_upload(Cause::Length, &present.upload, fault, length, now);
@@ -109,6 +107,12 @@ impl Receiver {
         present.order.look_first = false;
         self.act(Action::Begin(present.order));
         self.ask(Cause::Length, present.upload, Then::TakeBody(length), now);
+    }
+
+    /// A file that was there when it was announced is to be acknowledged: if it is still there.
+    fn confirm(&mut self, cause: Cause, present: Present, now: Moment) {
+        self.act(Action::Begin(present.order));
+        self.ask(cause, present.upload, Then::Confirm, now);
     }
 
     /// A STRING, PUT or END, once its last byte is there.
@@ -217,8 +221,10 @@ impl Receiver {
                 }
             },
             Target::Present(present) if present.upload.explicit_end => {
-                let ended = present.upload.ended(end, present.receipt.size);
-                ended.map_or_else(Reply::Fault, |_| Reply::Receipt(present.receipt))
+                match present.upload.ended(end, present.size) {
+                    Ok(_) => return self.confirm(Cause::Text, *present, now),
+                    Err(fault) => Reply::Fault(fault),
+                }
             }
             Target::Refused(fault) => {
                 self.target = Target::Refused(fault.clone());
@@ -248,18 +254,29 @@ impl Receiver {
                 self.drop_upload(Cause::Answer, &upload, fault, length, now);
             }
             (Then::TakeBody(length), Ok(_)) => self.take_body(Cause::Answer, upload, length, now),
+            (Then::Confirm, Ok(Begun::Present(receipt))) => {
+                self.answer(Cause::Answer, Reply::Receipt(receipt), now);
+            }
+            (Then::Confirm, Ok(Begun::Open)) => {
+                self.abort();
+                let why = "the file that was there is gone meanwhile: announce it again";
+                self.answer(Cause::Answer, Reply::Fault(Fault::BadState(why)), now);
+            }
+            (Then::Confirm, Err(fault)) => {
+                self.answer(Cause::Answer, Reply::Fault(fault), now);
+            }
             (_, Err(fault)) => {
                 self.target = Target::Refused(Box::new(fault.clone()));
                 self.answer(Cause::Answer, Reply::Fault(fault), now);
             }
             (Then::AnswerPut(Some(order)), Ok(Begun::Present(receipt))) => {
-                let offset = receipt.size;
+                let size = receipt.size;
                 self.target = Target::Present(Box::new(Present {
                     upload,
                     order,
-                    receipt,
+                    size,
                 }));
-                self.answer(Cause::Answer, Reply::Begin { offset }, now);
+                self.answer(Cause::Answer, Reply::Begin { offset: size }, now);
             }
             (Then::AnswerPut(_), Ok(_)) => {
                 self.target = Target::Upload(upload);

@@ -4,7 +4,6 @@ use crate::proto::announce::End;
 use crate::proto::digest::Digest;
 use crate::proto::error::Fault;
 use crate::proto::machine::Order;
-use crate::proto::reply::Receipt;
 
 /// An upload that the store was asked about.
 #[derive(Debug)]
@@ -22,6 +21,8 @@ pub(super) enum Then {
     AnswerPut(Option<Box<Order>>),
     /// The body that was announced is read.
     TakeBody(Option<u64>),
+    /// The receipt of a file that was there before is given, if it is still there.
+    Confirm,
 }
 
 /// A file's bytes on their way into the store.
@@ -62,7 +63,8 @@ pub(super) enum Target {
 pub(super) struct Present {
     pub(super) upload: Upload,
     pub(super) order: Box<Order>,
-    pub(super) receipt: Receipt,
+    /// Its bytes when it was looked at.
+    pub(super) size: u64,
 }
 
 impl Upload {

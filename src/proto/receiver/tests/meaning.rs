@@ -222,6 +222,26 @@ fn a_file_that_is_there_already_needs_no_bytes_and_a_pipelined_body_is_taken_all
 }
 
 #[test]
+fn a_file_that_was_there_and_is_gone_gets_no_receipt() {
+    let gone = Put {
+        digest: Some(Digest([7; 32])),
+        size: Some(5),
+        ..announced("fleeting")
+    };
+    let mut rig = Rig::new(rules());
+    rig.feed(&[put(&gone), data(b"")].concat());
+    assert_eq!(rig.statuses(), ["OK", "ERR bad-state"]);
+    assert!(!rig.open);
+    let explicit = Put {
+        explicit_end: true,
+        ..gone
+    };
+    let mut rig = Rig::new(rules());
+    rig.feed(&[put(&explicit), end(End::default())].concat());
+    assert_eq!(rig.statuses(), ["OK", "ERR bad-state"]);
+}
+
+#[test]
 fn no_length_makes_the_arithmetic_wrap() {
     let mut rig = Rig::new(rules());
     let huge = [&[9][..], &u64::MAX.to_le_bytes()].concat();
@@ -391,7 +411,7 @@ fn a_lost_connection_waits_for_its_commits_and_then_closes() {
     let mut rig = Rig::new(rules());
     rig.late = true;
     rig.feed(&data(b"1"));
-    rig.machine.handle_lost();
+    rig.machine.handle_lost(rig.now);
     rig.settle();
     assert_eq!(rig.machine.want(), Want::Wait);
     assert_eq!(rig.machine.deadline(), None);

@@ -44,6 +44,8 @@ struct Rig {
     steps: Vec<Transition>,
     /// The peer reads nothing.
     deaf: bool,
+    /// How often a file that is there was looked at.
+    looked: usize,
 }
 
 fn rules() -> Rules {
@@ -69,9 +71,16 @@ impl Rig {
             name: None,
             steps: Vec::new(),
             deaf: false,
+            looked: 0,
         };
         rig.settle();
         rig
+    }
+
+    /// Whether the file is there when it is looked at: `fleeting` is only once.
+    fn looks(&mut self, name: &str) -> bool {
+        self.looked += 1;
+        name == "there" || self.looked == 1
     }
 
     /// Hands over one piece; returns what the machine didn't want.
@@ -186,14 +195,16 @@ impl Rig {
         match action {
             Action::Begin(order) => {
                 self.name = order.name.as_ref().map(Name::to_string);
-                let begun = match self.name.as_deref() {
+                let begun = match self.name.clone().as_deref() {
                     Some("taken") => Err(Fault::Exists),
-                    Some("there") if order.look_first => Ok(Begun::Present(Receipt {
-                        name: "there".into(),
-                        size: 5,
-                        digest: order.digest,
-                        durable: true,
-                    })),
+                    Some(name @ ("there" | "fleeting")) if order.look_first && self.looks(name) => {
+                        Ok(Begun::Present(Receipt {
+                            name: name.into(),
+                            size: 5,
+                            digest: order.digest,
+                            durable: true,
+                        }))
+                    }
                     _ if matches!(order.size, Some(13 | u64::MAX)) => Err(Fault::NoSpace),
                     _ => Ok(Begun::Open),
                 };

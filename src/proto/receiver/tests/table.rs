@@ -170,6 +170,13 @@ fn every_row_is_taken_by_some_session_and_every_step_is_a_row() {
     stops_while_committing(&mut rig);
     take(rig);
 
+    let fault = Fault::Busy { retry: 2 };
+    take(Rig::of(Receiver::refusing(
+        Arc::new(rules()),
+        fault,
+        Moment::START,
+    )));
+
     let missing: Vec<_> = TABLE.iter().filter(|row| !taken.contains(row)).collect();
     assert!(missing.is_empty(), "no session takes {missing:?}");
 }
