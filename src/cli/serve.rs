@@ -166,7 +166,11 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let exit = match serve(&arguments, &out.sender(), &err.sender()) {
         Ok(exit) => exit,
         Err(error) => {
-            err.sender().line(format!("piecemeal: {error}"));
+            let hint = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "; stop it, or choose another --bind",
+                _ => "",
+            };
+            err.sender().line(format!("piecemeal: {error}{hint}"));
             Exit::Other
         }
     };

@@ -160,9 +160,9 @@ fn explain(error: io::Error, address: &Address) -> io::Error {
     let what = match error.kind() {
         io::ErrorKind::AddrInUse => match holder_of(address) {
             Some(holder) => {
-                format!("{holder} listens there already; stop it, or choose another address")
+                format!("{holder} listens there already")
             }
-            None => "another program listens there already; choose another address".to_owned(),
+            None => "another program listens there already".to_owned(),
         },
         io::ErrorKind::PermissionDenied => {
             format!("{error}; ports below 1024 and other people's folders need more rights")
