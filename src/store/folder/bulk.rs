@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 
 use super::committer::{Job, Reports};
 use super::digest::{self, Chase};
-use super::root::{Root, Unfinished};
+use super::root::Root;
+use super::unfinished::Unfinished;
 use crate::store::{Done, Key};
 
 /// How many there are: so that there is one while the other waits for the disk.

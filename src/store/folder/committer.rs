@@ -13,7 +13,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use super::digest::Chase;
-use super::root::{Root, Unfinished};
+use super::root::Root;
+use super::unfinished::Unfinished;
 use super::{digest, look, writeback};
 use crate::proto::{Conflict, Digest, Name, Receipt, Seal};
 use crate::store::{Done, Error, IN_ORDER_SIZE, Key, Wake, random_name};

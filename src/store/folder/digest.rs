@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::root::{Root, Unfinished};
+use super::root::Root;
+use super::unfinished::Unfinished;
 use super::writeback;
 use crate::proto::Digest;
 use crate::store::Error;

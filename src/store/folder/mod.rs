@@ -25,7 +25,9 @@ mod look;
 mod root;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod upload;
+mod work;
 mod writeback;
 
 use std::io;

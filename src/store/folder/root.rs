@@ -3,20 +3,17 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags,
-};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{Durability, journal};
-use crate::proto::name::RESERVED;
-use crate::store::{Error, random_letters};
+use super::unfinished::{Partial, Unfinished};
+use super::{Durability, journal, work};
+use crate::store::Error;
 
 /// Which kind of unfinished files to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +28,6 @@ pub(super) enum Naming {
     Partial,
 }
 
-/// How often, and how long, a work folder that is being taken away is waited for.
-const LOCK_TRIES: u32 = 50;
-const LOCK_WAIT: Duration = Duration::from_millis(10);
-
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -47,21 +40,6 @@ pub(super) struct Root {
     pub(super) durable: bool,
     failed: AtomicBool,
     closing: AtomicBool,
-}
-
-/// A file that has not got its name yet. Dropped, it is gone.
-#[derive(Debug)]
-pub(super) struct Unfinished {
-    pub(super) file: File,
-    /// Its name in the work folder, where it needs one. Such a file is locked, so that another
-    /// server's sweep leaves it alone.
-    partial: Mutex<Option<Partial>>,
-}
-
-#[derive(Debug)]
-struct Partial {
-    work: Arc<OwnedFd>,
-    name: String,
 }
 
 impl Root {
@@ -89,7 +67,7 @@ impl Root {
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
-        root.sweep().map_err(|error| named("clean up", error))?;
+        work::sweep(&root.folder).map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
         root.links_need_sync = root.nameless && durable && !journal::keeps_links(&root.folder);
         if !root.nameless {
@@ -136,20 +114,14 @@ impl Root {
             // Never with O_EXCL, which would forbid the link.
             let file = rustix::fs::openat(&self.folder, ".", access | OFlags::TMPFILE, mode)
                 .map_err(|error| Error::from_call("create a file", error))?;
-            return Ok(Unfinished {
-                file: file.into(),
-                partial: Mutex::new(None),
-            });
+            return Ok(Unfinished::new(file.into(), None));
         }
-        let (work, name) = (self.shared_work()?, part_name());
+        let (work, name) = (self.shared_work()?, work::part_name());
         let file: File =
             rustix::fs::openat(&work, &name, access | OFlags::CREATE | OFlags::EXCL, mode)
                 .map_err(|error| Error::from_call("create a file", error))?
                 .into();
-        let unfinished = Unfinished {
-            file,
-            partial: Mutex::new(Some(Partial { work, name })),
-        };
+        let unfinished = Unfinished::new(file, Some(Partial { work, name }));
         unfinished.lock()?;
         // Another server's sweep may have been here before the lock.
         let links = rustix::fs::fstat(&unfinished.file).map(|facts| facts.st_nlink);
@@ -186,7 +158,7 @@ impl Root {
             // A link can't replace, so the file first gets a name that nobody sees.
             let hidden = Partial {
                 work: self.shared_work()?,
-                name: part_name(),
+                name: work::part_name(),
             };
             unfinished.lock()?;
             self.link_nameless(&unfinished.file, &hidden.work, &hidden.name)
@@ -276,13 +248,13 @@ impl Root {
         let Ok(file) = rustix::fs::openat(&self.folder, ".", flags, mode) else {
             return false;
         };
-        let Ok(work) = self.make_work() else {
+        let Ok(work) = work::make(&self.folder) else {
             return false;
         };
-        let name = part_name();
+        let name = work::part_name();
         let linked = self.link_nameless(&File::from(file), &work, &name).is_ok();
         let _ = rustix::fs::unlinkat(&work, &name, AtFlags::empty());
-        self.remove_work(&work);
+        work::remove(&self.folder, &work);
         linked
     }
 
@@ -291,45 +263,8 @@ impl Root {
         if let Some(work) = self.work.get() {
             return Ok(work);
         }
-        let work = self.make_work()?;
+        let work = work::make(&self.folder)?;
         Ok(self.work.get_or_init(|| Arc::new(work)))
-    }
-
-    /// Makes and opens the work folder. A shared lock on it says that it is in use, so that
-    /// another server doesn't take it away.
-    fn make_work(&self) -> Result<OwnedFd, Errno> {
-        let mut tries = 0;
-        loop {
-            match rustix::fs::mkdirat(&self.folder, RESERVED, Mode::from_raw_mode(0o700)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error),
-            }
-            let work = match self.open_work() {
-                Err(Errno::NOENT) => continue,
-                work => work?,
-            };
-            match rustix::fs::flock(&work, FlockOperation::NonBlockingLockShared) {
-                Ok(()) => {}
-                // A server that goes holds it for a moment; nobody holds it for long.
-                Err(Errno::WOULDBLOCK) if tries < LOCK_TRIES => {
-                    tries += 1;
-                    std::thread::sleep(LOCK_WAIT);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            // It may have been taken away before it was locked.
-            if rustix::fs::fstat(&work)?.st_nlink > 0 {
-                return Ok(work);
-            }
-        }
-    }
-
-    /// Takes the work folder away where it is empty and nobody else uses it.
-    fn remove_work(&self, work: &OwnedFd) {
-        if rustix::fs::flock(work, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = rustix::fs::unlinkat(&self.folder, RESERVED, AtFlags::REMOVEDIR);
-        }
     }
 
     fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
@@ -337,71 +272,13 @@ impl Root {
             .cloned()
             .map_err(|error| Error::from_call("open .piecemeal", error))
     }
-
-    fn open_work(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.folder, RESERVED, flags, Mode::empty())
-    }
-
-    /// Removes what a killed server left in the work folder. A file that is locked belongs to one
-    /// that runs.
-    fn sweep(&self) -> io::Result<()> {
-        let work = match self.open_work() {
-            Ok(work) => work,
-            Err(Errno::NOENT) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for entry in rustix::fs::Dir::read_from(&work)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name.to_bytes().starts_with(b".") || entry.file_type() == FileType::Directory {
-                continue;
-            }
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = match rustix::fs::openat(&work, name, flags, Mode::empty()) {
-                // Another server has just finished it.
-                Err(Errno::NOENT) => continue,
-                file => file?,
-            };
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                match rustix::fs::unlinkat(&work, name, AtFlags::empty()) {
-                    Ok(()) | Err(Errno::NOENT) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
         if let Some(work) = self.work.get() {
-            self.remove_work(work);
+            work::remove(&self.folder, work);
         }
-    }
-}
-
-impl Unfinished {
-    /// Says that it belongs to a server that runs.
-    fn lock(&self) -> Result<(), Error> {
-        rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| Error::from_call("lock a file", error))
-    }
-
-    /// Reserves space for `total` bytes.
-    pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
-        // The size stays what was written, so that a hole is never taken for data.
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
-            // A file system that can't reserve says so; the writes will tell.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-            Err(Errno::FBIG) => Err(Error::TooBig),
-            Err(error) => Err(Error::from_call("reserve space", error)),
-        }
-    }
-
-    fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
-        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -421,18 +298,5 @@ fn make_folders(path: &Path) -> io::Result<()> {
         Err(error) if !path.is_dir() => Err(error),
         // Another server may have made it in between.
         _ => File::open(parent)?.sync_all(),
-    }
-}
-
-/// A name for a file in the work folder.
-fn part_name() -> String {
-    format!("{}.part", random_letters(16))
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(Partial { work, name }) = self.partial().take() {
-            let _ = rustix::fs::unlinkat(work.as_fd(), &name, AtFlags::empty());
-        }
     }
 }

@@ -7,7 +7,8 @@ use super::Queues;
 use super::bulk::{Discard, Task};
 use super::committer::Job;
 use super::digest::Chase;
-use super::root::{Root, Unfinished};
+use super::root::Root;
+use super::unfinished::Unfinished;
 use crate::proto::{Conflict, Name, Order, Seal};
 use crate::store::{Error, IN_ORDER_SIZE, Key, Reserved};
 

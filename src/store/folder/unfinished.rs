@@ -1,0 +1,64 @@
+//! A file that has not got its name yet.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation};
+use rustix::io::Errno;
+
+use crate::store::Error;
+
+/// A file that has not got its name yet. Dropped, it is gone.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    pub(super) file: File,
+    /// Its name in the work folder, where it needs one. Such a file is locked, so that another
+    /// server's sweep leaves it alone.
+    partial: Mutex<Option<Partial>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) work: Arc<OwnedFd>,
+    pub(super) name: String,
+}
+
+impl Unfinished {
+    /// A file that was just made, with its name in the work folder, if it has one.
+    pub(super) fn new(file: File, partial: Option<Partial>) -> Unfinished {
+        Unfinished {
+            file,
+            partial: Mutex::new(partial),
+        }
+    }
+
+    /// Says that it belongs to a server that runs.
+    pub(super) fn lock(&self) -> Result<(), Error> {
+        rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| Error::from_call("lock a file", error))
+    }
+
+    /// Reserves space for `total` bytes.
+    pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
+        // The size stays what was written, so that a hole is never taken for data.
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
+            // A file system that can't reserve says so; the writes will tell.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(Errno::FBIG) => Err(Error::TooBig),
+            Err(error) => Err(Error::from_call("reserve space", error)),
+        }
+    }
+
+    pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(Partial { work, name }) = self.partial().take() {
+            let _ = rustix::fs::unlinkat(&*work, &name, AtFlags::empty());
+        }
+    }
+}
