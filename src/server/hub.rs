@@ -8,23 +8,16 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::accepting::Kind;
 use super::descriptors::{self, Connections};
+use super::stopping::Phase;
 use super::{Config, Ended, Event, Protocol, Stopper, Summary};
-use crate::net::{Accepted, Address, Listener, Stream};
+use crate::net::Listener;
 use crate::observe::Counters;
-use crate::proto::{Moment, Stop};
+use crate::proto::Moment;
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
-use crate::session::{BUDGET, CLAIM, Note, Session, Surroundings};
+use crate::session::{BUDGET, Note, Session, Surroundings};
 use crate::store::{Done, Store};
-
-/// Connections accepted in one visit of a listener, before it is another's turn.
-const ACCEPTS: usize = 64;
-/// How long accepting rests where there is no descriptor, unless one comes free before.
-const ACCEPT_REST: Duration = Duration::from_millis(500);
-/// Connections that may be told that there are too many, at once; further ones wait.
-const REFUSED_MOST: usize = 256;
-/// How long a stop waits, once nothing is under way, for peers to read their last reply.
-const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// What the reactor keeps for the server. Nearly all are sessions, so their size is the enum's.
 pub(super) enum Entry<P: Protocol, S: Store> {
@@ -33,57 +26,28 @@ pub(super) enum Entry<P: Protocol, S: Store> {
     Signals(Signals),
 }
 
-/// Whether a session was taken, or is being turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Taken,
-    Refused,
-}
-
-impl Kind {
-    /// Descriptors that are counted for it.
-    fn descriptors(self) -> usize {
-        match self {
-            Kind::Taken => CLAIM,
-            Kind::Refused => 1,
-        }
-    }
-}
-
 /// What all of a server's connections share.
 pub(super) struct Hub<P: Protocol, S: Store> {
-    store: S,
-    protocol: P,
-    listeners: Vec<Token>,
-    connections: Connections,
+    pub(super) store: S,
+    pub(super) protocol: P,
+    pub(super) listeners: Vec<Token>,
+    pub(super) connections: Connections,
     /// Descriptors that nobody has a claim to.
-    spare: usize,
-    taken: usize,
-    refused: usize,
+    pub(super) spare: usize,
+    pub(super) taken: usize,
+    pub(super) refused: usize,
     /// Whether a listener stopped because there was no room.
-    accepting_rests: bool,
-    scratch: Box<[u8]>,
-    notes: Vec<Note>,
-    counters: Arc<Counters>,
-    hear: Option<Hear>,
-    stopper: Stopper,
-    shutdown_timeout: Option<Duration>,
-    phase: Phase,
+    pub(super) accepting_rests: bool,
+    pub(super) scratch: Box<[u8]>,
+    pub(super) notes: Vec<Note>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) hear: Option<Hear>,
+    pub(super) stopper: Stopper,
+    pub(super) shutdown_timeout: Option<Duration>,
+    pub(super) phase: Phase,
 }
 
 pub(super) type Hear = Box<dyn FnMut(Event<'_>) + Send>;
-
-/// How far a server's life has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Serving,
-    /// What is under way is being finished, until the moment, if there is one.
-    Stopping(Option<Moment>),
-    /// Time was up; this many connections were cut off.
-    CutOff(usize),
-    /// A second signal of this number came.
-    Forced(i32),
-}
 
 impl<P: Protocol, S: Store> Hub<P, S> {
     pub(super) fn new(
@@ -166,147 +130,6 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             std::mem::forget(self.store);
         }
         Ok(summary)
-    }
-
-    /// Begins to stop: nobody is accepted any more, and nothing new is begun.
-    fn stop(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
-        let until = self.shutdown_timeout.map(|timeout| reactor.now() + timeout);
-        self.phase = Phase::Stopping(until);
-        for listener in std::mem::take(&mut self.listeners) {
-            reactor.queue(listener);
-        }
-        self.stop_sessions(reactor, Stop::Soon);
-        let under_way = self.busy(reactor);
-        if let Some(hear) = &mut self.hear {
-            hear(Event::Stopping { under_way });
-        }
-    }
-
-    fn stop_sessions(&self, reactor: &mut Reactor<Entry<P, S>>, stop: Stop) {
-        let now = reactor.now();
-        for token in reactor.tokens() {
-            if let Some(Entry::Session(session, _)) = reactor.get_mut(token) {
-                session.stop(stop, now);
-                reactor.queue(token);
-            }
-        }
-    }
-
-    /// Takes the steps of a stop that are due; returns whether it has come to its end.
-    fn advance_stop(
-        &mut self,
-        reactor: &mut Reactor<Entry<P, S>>,
-        quiet_until: &mut Option<Moment>,
-    ) -> bool {
-        let busy = self.busy(reactor);
-        match self.phase {
-            Phase::Serving => false,
-            Phase::Forced(_) => true,
-            Phase::Stopping(Some(until)) if busy > 0 && reactor.now() >= until => {
-                self.phase = Phase::CutOff(busy);
-                self.stop_sessions(reactor, Stop::Now);
-                *quiet_until = Some(reactor.now() + LAST_WORDS);
-                false
-            }
-            Phase::Stopping(_) if busy > 0 => false,
-            Phase::Stopping(_) | Phase::CutOff(_) => {
-                let until = *quiet_until.get_or_insert(reactor.now() + LAST_WORDS);
-                self.taken + self.refused == 0 || reactor.now() >= until
-            }
-        }
-    }
-
-    /// Sessions that have something under way.
-    fn busy(&self, reactor: &mut Reactor<Entry<P, S>>) -> usize {
-        let tokens = reactor.tokens().into_iter();
-        let busy = tokens.filter(|token| match reactor.get_mut(*token) {
-            Some(Entry::Session(session, _)) => session.is_busy(),
-            _ => false,
-        });
-        busy.count()
-    }
-
-    fn accept(
-        &mut self,
-        reactor: &mut Reactor<Entry<P, S>>,
-        listener: &Listener,
-        ready: &mut Readiness,
-    ) -> Visit {
-        for _ in 0..ACCEPTS {
-            let Some(kind) = self.room() else {
-                return self.rest(reactor);
-            };
-            match listener.accept() {
-                Accepted::Connection(stream, peer) => self.take(reactor, stream, peer, kind),
-                Accepted::Nobody => {
-                    ready.readable = false;
-                    return Visit::Wait(None);
-                }
-                Accepted::Gone(error) => log::debug!("{}: accept: {error}", listener.address()),
-                Accepted::NoRoom(error) => {
-                    log::warn!("{}: accept: {error}; others wait", listener.address());
-                    return self.rest(reactor);
-                }
-            }
-        }
-        Visit::Again(None)
-    }
-
-    /// What the next connection would be, or `None` where it has to wait for another to end.
-    fn room(&self) -> Option<Kind> {
-        let kind = if self.taken < self.connections.most {
-            Kind::Taken
-        } else if self.connections.as_asked && self.refused < REFUSED_MOST {
-            Kind::Refused
-        } else {
-            return None;
-        };
-        (self.spare >= kind.descriptors()).then_some(kind)
-    }
-
-    /// Stops accepting for a while. The listener's bit stays, so no event is needed to go on.
-    fn rest(&mut self, reactor: &Reactor<Entry<P, S>>) -> Visit {
-        self.accepting_rests = true;
-        Visit::Wait(Some(reactor.now() + ACCEPT_REST))
-    }
-
-    /// Lets the listeners go on, if they rest.
-    fn accept_again(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
-        if std::mem::take(&mut self.accepting_rests) {
-            for listener in &self.listeners {
-                reactor.queue(*listener);
-            }
-        }
-    }
-
-    fn take(
-        &mut self,
-        reactor: &mut Reactor<Entry<P, S>>,
-        stream: Stream,
-        peer: Address,
-        kind: Kind,
-    ) {
-        let now = reactor.now();
-        log::debug!("{peer}: connected");
-        let machine = match kind {
-            Kind::Taken => self.protocol.accepted(now),
-            Kind::Refused => self.protocol.turned_away(now),
-        };
-        let wrap = |stream| Entry::Session(Session::new(stream, peer, machine), kind);
-        if let Err(error) = reactor.insert(stream, wrap) {
-            return log::warn!("can't register a connection: {error}");
-        }
-        self.spare -= kind.descriptors();
-        match kind {
-            Kind::Taken => {
-                self.taken += 1;
-                self.counters.accepted.add(1);
-            }
-            Kind::Refused => {
-                self.refused += 1;
-                self.counters.turned_away.add(1);
-            }
-        }
     }
 
     fn signal(

@@ -28,6 +28,7 @@
 //! To keep files in a folder, give it a [`FolderStore`](crate::store::FolderStore). To hear of
 //! each file, see [`Server::on_event`].
 
+mod accepting;
 mod config;
 mod descriptors;
 mod hub;

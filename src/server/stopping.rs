@@ -1,9 +1,17 @@
-//! How a server is told to stop, and why it did.
+//! How a server is told to stop, what it does then, and why it has ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crate::reactor::Waker;
+use super::hub::{Entry, Hub};
+use super::{Event, Protocol};
+use crate::proto::{Moment, Stop};
+use crate::reactor::{Reactor, Waker};
+use crate::store::Store;
+
+/// How long a stop waits, once nothing is under way, for peers to read their last reply.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Stops a server from any thread. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,4 +46,76 @@ pub enum Ended {
     Stopped,
     /// A second signal of this number ended it at once.
     Forced(i32),
+}
+
+/// How far a server's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    /// What is under way is being finished, until the moment, if there is one.
+    Stopping(Option<Moment>),
+    /// Time was up; this many connections were cut off.
+    CutOff(usize),
+    /// A second signal of this number came.
+    Forced(i32),
+}
+
+impl<P: Protocol, S: Store> Hub<P, S> {
+    /// Begins to stop: nobody is accepted any more, and nothing new is begun.
+    pub(super) fn stop(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
+        let until = self.shutdown_timeout.map(|timeout| reactor.now() + timeout);
+        self.phase = Phase::Stopping(until);
+        for listener in std::mem::take(&mut self.listeners) {
+            reactor.queue(listener);
+        }
+        self.stop_sessions(reactor, Stop::Soon);
+        let under_way = self.busy(reactor);
+        if let Some(hear) = &mut self.hear {
+            hear(Event::Stopping { under_way });
+        }
+    }
+
+    fn stop_sessions(&self, reactor: &mut Reactor<Entry<P, S>>, stop: Stop) {
+        let now = reactor.now();
+        for token in reactor.tokens() {
+            if let Some(Entry::Session(session, _)) = reactor.get_mut(token) {
+                session.stop(stop, now);
+                reactor.queue(token);
+            }
+        }
+    }
+
+    /// Takes the steps of a stop that are due; returns whether it has come to its end.
+    pub(super) fn advance_stop(
+        &mut self,
+        reactor: &mut Reactor<Entry<P, S>>,
+        quiet_until: &mut Option<Moment>,
+    ) -> bool {
+        let busy = self.busy(reactor);
+        match self.phase {
+            Phase::Serving => false,
+            Phase::Forced(_) => true,
+            Phase::Stopping(Some(until)) if busy > 0 && reactor.now() >= until => {
+                self.phase = Phase::CutOff(busy);
+                self.stop_sessions(reactor, Stop::Now);
+                *quiet_until = Some(reactor.now() + LAST_WORDS);
+                false
+            }
+            Phase::Stopping(_) if busy > 0 => false,
+            Phase::Stopping(_) | Phase::CutOff(_) => {
+                let until = *quiet_until.get_or_insert(reactor.now() + LAST_WORDS);
+                self.taken + self.refused == 0 || reactor.now() >= until
+            }
+        }
+    }
+
+    /// Sessions that have something under way.
+    pub(super) fn busy(&self, reactor: &mut Reactor<Entry<P, S>>) -> usize {
+        let tokens = reactor.tokens().into_iter();
+        let busy = tokens.filter(|token| match reactor.get_mut(*token) {
+            Some(Entry::Session(session, _)) => session.is_busy(),
+            _ => false,
+        });
+        busy.count()
+    }
 }

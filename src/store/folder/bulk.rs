@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
-use super::committer::{Job, Reports};
+use super::committer::Job;
 use super::digest::{self, Chase};
+use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::Unfinished;
 use crate::store::{Done, Key};

@@ -6,18 +6,18 @@
 //! batch.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
 use super::digest::Chase;
+use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::Unfinished;
 use super::{digest, look, writeback};
 use crate::proto::{Conflict, Digest, Name, Receipt, Seal};
-use crate::store::{Done, Error, IN_ORDER_SIZE, Key, Wake, random_name};
+use crate::store::{Done, Error, IN_ORDER_SIZE, Key, random_name};
 
 /// Most uploads of one batch, so that the first of them doesn't wait for very many.
 const BATCH: usize = 256;
@@ -170,45 +170,6 @@ impl Numbers {
         }
         self.0.insert(name.clone(), next);
         found
-    }
-}
-
-/// Where news goes, and who is woken for it.
-#[derive(Clone)]
-pub(super) struct Reports {
-    queue: Sender<Done>,
-    wake: Arc<OnceLock<Wake>>,
-}
-
-impl Reports {
-    pub(super) fn new(queue: Sender<Done>) -> Reports {
-        Reports {
-            queue,
-            wake: Arc::default(),
-        }
-    }
-
-    pub(super) fn set_wake(&self, wake: Wake) {
-        if self.wake.set(wake).is_err() {
-            log::error!("a store wakes the loop that it was first given to, and no other");
-        }
-    }
-
-    /// Sends news, and wakes once for all of it.
-    pub(super) fn send(&self, news: impl IntoIterator<Item = Done>) {
-        for done in news {
-            // Nobody listens any more when the server is gone.
-            let _ = self.queue.send(done);
-        }
-        if let Some(wake) = self.wake.get() {
-            wake();
-        }
-    }
-}
-
-impl fmt::Debug for Reports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reports").finish_non_exhaustive()
     }
 }
 

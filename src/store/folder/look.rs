@@ -13,8 +13,8 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use super::committer::Reports;
 use super::digest;
+use super::reports::Reports;
 use super::root::Root;
 use crate::proto::{Digest, Name, Receipt};
 use crate::store::{Done, Error, Key};

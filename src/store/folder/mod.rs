@@ -22,6 +22,7 @@ mod committer;
 mod digest;
 mod journal;
 mod look;
+mod reports;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -39,8 +40,9 @@ use std::thread::JoinHandle;
 use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
 use crate::proto::{Conflict, Name, Order, Seal};
 use bulk::{Discard, Task};
-use committer::{Job, Reports};
+use committer::Job;
 use look::Look;
+use reports::Reports;
 use root::{Naming, Root};
 pub use upload::FolderUpload;
 
