@@ -1,5 +1,5 @@
-//! What the reactor calls: it accepts, lets sessions work, hands the store's news to them, and
-//! stops.
+//! What the reactor calls: it lets sessions work, hands the store's news to them, and tells people.
+//! How it takes connections is in `accepting.rs`, how it ends in `stopping.rs`.
 
 use std::io;
 use std::sync::Arc;
@@ -83,22 +83,6 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             shutdown_timeout: config.shutdown_timeout,
             phase: Phase::Serving,
         })
-    }
-
-    pub(super) fn connections(&self) -> Connections {
-        self.connections
-    }
-
-    pub(super) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
-    }
-
-    pub(super) fn stopper(&self) -> Stopper {
-        self.stopper.clone()
-    }
-
-    pub(super) fn on_event(&mut self, hear: Hear) {
-        self.hear = Some(hear);
     }
 
     /// Serves until it is stopped.

@@ -157,22 +157,22 @@ impl<S: Store, P: Protocol> Server<S, P> {
 
     /// How many connections it takes, and what that follows from.
     pub fn connections(&self) -> Connections {
-        self.hub.connections()
+        self.hub.connections
     }
 
     /// Its counters; they go on counting while it runs.
     pub fn counters(&self) -> Arc<Counters> {
-        self.hub.counters()
+        Arc::clone(&self.hub.counters)
     }
 
     /// Stops it from another thread.
     pub fn stopper(&self) -> Stopper {
-        self.hub.stopper()
+        self.hub.stopper.clone()
     }
 
     /// Has `hear` called for each event.
     pub fn on_event(&mut self, hear: impl FnMut(Event<'_>) + Send + 'static) {
-        self.hub.on_event(Box::new(hear));
+        self.hub.hear = Some(Box::new(hear));
     }
 
     /// Serves until it is stopped.
