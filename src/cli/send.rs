@@ -84,28 +84,21 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         ..Options::to(arguments.to.clone())
     };
     let items = arguments.items();
-    let (mut bar, mut plain, mut quiet);
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
         ProgressArgument::Auto => ProgressArgument::Plain,
         asked => asked,
     };
-    let progress: &mut dyn Progress = match show {
-        ProgressArgument::Auto | ProgressArgument::Bar => {
-            bar = Bar::new(&items);
-            &mut bar
-        }
-        ProgressArgument::Plain => {
-            plain = Plain;
-            &mut plain
-        }
-        ProgressArgument::None => {
-            quiet = Quiet;
-            &mut quiet
-        }
+    let mut progress: Box<dyn Progress> = match show {
+        ProgressArgument::Auto | ProgressArgument::Bar => Box::new(Bar::new(&items)),
+        ProgressArgument::Plain => Box::new(Plain),
+        ProgressArgument::None => Box::new(Quiet),
     };
     let started = Instant::now();
-    let report = match client::send(&options, items, progress) {
+    let sent = client::send(&options, items, &mut *progress);
+    // A bar is taken away before anything else is written.
+    drop(progress);
+    let report = match sent {
         Ok(report) => report,
         Err(why) => {
             tell(format_args!("piecemeal: {why}{}", hint(&why)));

@@ -158,13 +158,16 @@ impl Driver<'_> {
                     *stage = Stage::Fruitful;
                     self.jobs.stored(id, &receipt);
                 }
+                // A server that is full or stopping has taken nothing of the file, and would say
+                // the same of the next one here; another connection may have its ear.
+                Event::Refused(id, refusal)
+                    if matches!(refusal.code, Some(Code::Busy | Code::Shutdown)) =>
+                {
+                    self.jobs.again(id);
+                    over = Some(Why::Refused(refusal));
+                }
                 Event::Refused(id, refusal) => {
-                    // A server that is full or stopping would say the same of the next file.
-                    if matches!(refusal.code, Some(Code::Busy | Code::Shutdown)) {
-                        over = Some(Why::Refused(refusal.clone()));
-                    } else {
-                        *stage = Stage::Fruitful;
-                    }
+                    *stage = Stage::Fruitful;
                     self.jobs.refused(id, refusal);
                 }
                 Event::TurnedAway(refusal) => over = Some(Why::Refused(refusal)),
@@ -183,14 +186,23 @@ impl Driver<'_> {
         stage: Stage,
         why: &Why,
     ) -> Visit {
+        let turned_away = matches!(why, Why::Refused(_));
         for id in connection.sender.unanswered() {
-            self.jobs.lost(id, why.again());
+            if turned_away {
+                self.jobs.again(id);
+            } else {
+                self.jobs.lost(id, why.again());
+            }
         }
         self.open -= 1;
         if matches!(stage, Stage::Fruitful) {
             self.connect_more(reactor);
         } else if self.open == 0 {
             self.jobs.fail_queued(why);
+        } else if turned_away {
+            for token in reactor.tokens() {
+                reactor.queue(token);
+            }
         }
         Visit::Close
     }

@@ -116,6 +116,13 @@ impl<'a> Jobs<'a> {
         }
     }
 
+    /// A file that was begun is to be begun again, on another connection.
+    pub(super) fn again(&mut self, id: u64) {
+        if let Some((job, _)) = self.under_way.remove(&id) {
+            self.push(job.item, job.digest);
+        }
+    }
+
     /// Takes back the files whose digests were taken meanwhile.
     pub(super) fn collect_rehashed(&mut self) {
         while let Some((job, digest)) = self.rehash.poll() {
