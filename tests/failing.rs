@@ -422,6 +422,17 @@ fn a_server_that_stops_between_two_files_is_quoted_for_all_that_are_left() {
 }
 
 #[test]
+fn a_text_that_the_server_takes_for_a_files_name_was_not_said() {
+    let server = Server::start(&[]);
+    let ran = piecemeal(&["say", "--to", server.address(), "hello"]).exits(3);
+    ran.line_with(&["a file's name", "--strings message"]);
+    assert_eq!(ran.out, "");
+    let ran = piecemeal(&["say", "--to", server.address(), "what?\nhow?"]).exits(3);
+    ran.line_with(&["(bad-name)", "--strings message"]);
+    assert!(!ran.err.contains("--name"), "{ran:#?}");
+}
+
+#[test]
 fn input_that_is_no_text_can_not_be_said() {
     let server = Server::start(&["--strings", "message"]);
     let ran = piecemeal_with_input(&["say", "--to", server.address()], b"one\n\xff\n");

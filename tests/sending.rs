@@ -139,6 +139,31 @@ fn a_large_file_sent_again_succeeds_too() {
 }
 
 #[test]
+fn many_large_files_sent_again_are_all_recognised_and_failures_keep_their_order() {
+    let (server, files) = (Server::start(&[]), Files::new());
+    let paths: Vec<String> = (0..12)
+        .map(|number| files.make(&format!("{number:02}"), vec![number; 1_100_000]))
+        .collect();
+    let mut arguments = vec!["-j", "4"];
+    arguments.extend(paths.iter().map(String::as_str));
+    for _ in 0..2 {
+        send(server.address(), &arguments)
+            .exits(0)
+            .line_with(&["12 files stored"]);
+    }
+    for number in [3, 7, 9] {
+        files.make(&format!("{number:02}"), vec![b'x'; 1_100_000]);
+    }
+    let ran = send(server.address(), &arguments).exits(23);
+    let failed: Vec<&str> = ran
+        .err
+        .lines()
+        .filter_map(|line| line.strip_prefix("piecemeal: ")?.split(": ").next())
+        .collect();
+    assert_eq!(failed, [&paths[3], &paths[7], &paths[9]]);
+}
+
+#[test]
 fn a_client_can_ask_for_a_policy() {
     let (server, files) = (Server::start(&[]), Files::new());
     let path = files.make("a.txt", "first");

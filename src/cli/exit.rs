@@ -63,6 +63,7 @@ impl Exit {
                 Some(Code::Timeout) => Exit::TimedOut,
                 _ => Exit::Refused,
             },
+            Why::TakenForName => Exit::Refused,
             Why::TimedOut => Exit::TimedOut,
             Why::Broken(_) => Exit::Protocol,
             Why::Local(_) | Why::Name { .. } => Exit::Local,

@@ -169,12 +169,12 @@ fn summary(report: &Report, took: Duration) -> String {
 }
 
 /// What would help, where that is known.
-pub(super) fn hint(why: &Why) -> &'static str {
+fn hint(why: &Why) -> &'static str {
     match why {
         Why::Resolve { .. } => "; is the name right?",
         Why::Connect { .. } => "; is the server running? `piecemeal serve` starts one",
         Why::Lost(_) => "; send it again: what was stored already is recognised",
-        Why::Local(_) | Why::Broken(_) | Why::Signal | Why::System(_) => "",
+        Why::Local(_) | Why::TakenForName | Why::Broken(_) | Why::Signal | Why::System(_) => "",
         Why::TimedOut => "; --timeout sets how long it may be silent",
         Why::Name { .. } => "; --name gives it another",
         Why::Refused(refusal) => match refusal.code {

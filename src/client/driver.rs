@@ -191,7 +191,7 @@ impl Driver<'_> {
             if turned_away {
                 self.jobs.again(id);
             } else {
-                self.jobs.lost(id, why.again());
+                self.jobs.lost(id, why.clone());
             }
         }
         self.open -= 1;

@@ -16,6 +16,8 @@ use crate::reactor::Waker;
 pub(super) struct Job {
     /// Names one try: a file that is announced once more gets another.
     pub(super) id: u64,
+    /// Which of the files given it is: the order that the report has.
+    position: usize,
     pub(super) item: Item,
     /// Its digest, where that was taken before: then it is announced with the name.
     pub(super) digest: Option<Digest>,
@@ -31,6 +33,8 @@ pub(super) struct Jobs<'a> {
     under_way: HashMap<u64, (Job, bool)>,
     rehash: Rehash,
     next_id: u64,
+    /// What failed, and which of the files given that was.
+    failures: Vec<(usize, Failure)>,
     report: Report,
 }
 
@@ -43,6 +47,7 @@ impl<'a> Jobs<'a> {
             under_way: HashMap::new(),
             rehash: Rehash::new(waker),
             next_id: 0,
+            failures: Vec::new(),
             report: Report::default(),
         };
         // A server may allow less than this, and then says so.
@@ -50,12 +55,18 @@ impl<'a> Jobs<'a> {
             allow_hidden: true,
             allow_folders: true,
         };
-        for item in items {
-            match Name::parse(&item.name, rules) {
-                Ok(_) => jobs.push(item, None),
+        for (position, item) in items.into_iter().enumerate() {
+            let job = Job {
+                id: 0,
+                position,
+                item,
+                digest: None,
+            };
+            match Name::parse(&job.item.name, rules) {
+                Ok(_) => jobs.push(job),
                 Err(fault) => {
-                    let name = item.name.clone();
-                    jobs.fail(item, Why::Name { name, fault });
+                    let name = job.item.name.clone();
+                    jobs.fail(job, Why::Name { name, fault });
                 }
             }
         }
@@ -76,7 +87,7 @@ impl<'a> Jobs<'a> {
     pub(super) fn begin(&mut self) -> Option<(u64, Item, Source)> {
         while let Some(job) = self.queue.pop_front() {
             match Source::open(&job.item.path, job.digest) {
-                Err(error) => self.fail(job.item, Why::Local(error.to_string())),
+                Err(error) => self.fail(job, Why::Local(error.to_string())),
                 Ok(source) => {
                     self.progress.begun(&job.item, source.size());
                     let announced = matches!(source.check(), Check::Known(_));
@@ -110,8 +121,12 @@ impl<'a> Jobs<'a> {
     /// once more, with its digest, and the server says.
     pub(super) fn refused(&mut self, id: u64, refusal: Refusal) {
         match self.under_way.remove(&id) {
-            Some((job, false)) if refusal.code == Some(Code::Exists) => self.rehash.start(job),
-            Some((job, _)) => self.fail(job.item, Why::Refused(refusal)),
+            Some((job, false)) if refusal.code == Some(Code::Exists) => {
+                if let Err((job, error)) = self.rehash.start(job) {
+                    self.fail(job, Why::Local(error.to_string()));
+                }
+            }
+            Some((job, _)) => self.fail(job, Why::Refused(refusal)),
             None => {}
         }
     }
@@ -119,7 +134,7 @@ impl<'a> Jobs<'a> {
     /// A file that was begun is to be begun again, on another connection.
     pub(super) fn again(&mut self, id: u64) {
         if let Some((job, _)) = self.under_way.remove(&id) {
-            self.push(job.item, job.digest);
+            self.push(job);
         }
     }
 
@@ -127,8 +142,11 @@ impl<'a> Jobs<'a> {
     pub(super) fn collect_rehashed(&mut self) {
         while let Some((job, digest)) = self.rehash.poll() {
             match digest {
-                Ok(digest) => self.push(job.item, Some(digest)),
-                Err(error) => self.fail(job.item, Why::Local(error.to_string())),
+                Ok(digest) => self.push(Job {
+                    digest: Some(digest),
+                    ..job
+                }),
+                Err(error) => self.fail(job, Why::Local(error.to_string())),
             }
         }
     }
@@ -136,14 +154,14 @@ impl<'a> Jobs<'a> {
     /// A file that was begun fails.
     pub(super) fn lost(&mut self, id: u64, why: Why) {
         if let Some((job, _)) = self.under_way.remove(&id) {
-            self.fail(job.item, why);
+            self.fail(job, why);
         }
     }
 
     /// Every file that waits for a connection fails.
     pub(super) fn fail_queued(&mut self, why: &Why) {
         for job in std::mem::take(&mut self.queue) {
-            self.fail(job.item, why.again());
+            self.fail(job, why.clone());
         }
     }
 
@@ -152,6 +170,9 @@ impl<'a> Jobs<'a> {
         for id in self.under_way.keys().copied().collect::<Vec<_>>() {
             self.lost(id, Why::Lost("it ended early".to_owned()));
         }
+        self.failures.sort_by_key(|(position, _)| *position);
+        let failures = self.failures.into_iter().map(|(_, failure)| failure);
+        self.report.failures = failures.collect();
         self.report
     }
 
@@ -160,22 +181,25 @@ impl<'a> Jobs<'a> {
         self.report.signal = Some(signal);
         self.fail_queued(&Why::Signal);
         for (job, _) in std::mem::take(&mut self.under_way).into_values() {
-            self.fail(job.item, Why::Signal);
+            self.fail(job, Why::Signal);
         }
         for job in self.rehash.abandon() {
             self.fail(job, Why::Signal);
         }
     }
 
-    fn push(&mut self, item: Item, digest: Option<Digest>) {
+    fn push(&mut self, job: Job) {
         let id = self.next_id;
         self.next_id += 1;
-        self.queue.push_back(Job { id, item, digest });
+        self.queue.push_back(Job { id, ..job });
     }
 
-    fn fail(&mut self, item: Item, why: Why) {
-        let failure = Failure { item, why };
+    fn fail(&mut self, job: Job, why: Why) {
+        let failure = Failure {
+            item: job.item,
+            why,
+        };
         self.progress.failed(&failure);
-        self.report.failures.push(failure);
+        self.failures.push((job.position, failure));
     }
 }
