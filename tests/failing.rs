@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use common::{
-    ClosedPort, Fake, Lines, PROGRAM, Ran, Server, Starter, command, piecemeal,
+    ClosedPort, Fake, GUARD, Lines, PROGRAM, Ran, Server, Starter, command, piecemeal,
     piecemeal_with_input, signal, string,
 };
 use rustix::process::Signal;
@@ -362,6 +362,37 @@ fn a_file_that_fails_at_a_broken_server_does_not_hide_what_was_stored() {
     let ran = send(&fake.address, &[&path, &other]).exits(23);
     ran.line_with(&["stored ", &path]);
     ran.line_with(&["piecemeal: ", &other]);
+}
+
+#[test]
+fn a_client_that_is_short_of_descriptors_sends_every_file_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let paths: Vec<String> = (0..60)
+        .map(|number| {
+            // The large ones stay open while the server is asked for them.
+            let size = if number % 2 == 0 { 10 } else { 1_100_000 };
+            let path = beside(&home, &number.to_string());
+            fs::write(&path, vec![1; size]).unwrap();
+            path
+        })
+        .collect();
+    // The second time, most of them are taken by others.
+    for taken in ["", "eval \"exec $(echo {20..43}'</dev/null')\";"] {
+        let server = Server::start(&[]);
+        let script = format!("ulimit -n 64; {taken} exec \"$0\" \"$@\"");
+        let mut sending = command("bash");
+        sending
+            .args(["-c", &script, PROGRAM, "send", "-j", "60"])
+            .args(["--to", server.address()])
+            .args(&paths);
+        let output = assert_cmd::Command::from_std(sending)
+            .timeout(GUARD)
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{err}");
+        assert!(err.contains("60 files stored"), "{err}");
+    }
 }
 
 #[test]

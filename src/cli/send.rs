@@ -9,6 +9,7 @@ use piecemeal::client::{self, Item, Options, Progress, Quiet, Report, Why};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::Code;
 use piecemeal::proto::text::escaped;
+use piecemeal::server::raise_descriptor_limit;
 
 use super::progress::{Bar, Plain};
 use super::serve::OnConflict;
@@ -83,6 +84,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         signals: true,
         ..Options::to(arguments.to.clone())
     };
+    raise_descriptor_limit();
     let items = arguments.items();
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -12,6 +13,10 @@ use crate::net::{Address, Stream, Tuning};
 use crate::proto::sender::{Event, Sender, Upload};
 use crate::proto::{Code, Moment};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
+
+/// Descriptors kept for all else: standard streams, poll, waker, signals, a file whose digest is
+/// taken again.
+const RESERVE: usize = 16;
 
 /// Sends files, and returns when each has an outcome. Blocks the calling thread; `progress` is
 /// called on it.
@@ -32,7 +37,8 @@ pub fn send(
     if options.signals {
         reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
     }
-    let wanted = options.connections.clamp(1, items.len().max(1));
+    let most = items.len().min(affordable_connections()).max(1);
+    let wanted = options.connections.clamp(1, most);
     let jobs = Jobs::new(items, progress, reactor.waker());
     let mut driver = Driver {
         options,
@@ -46,6 +52,13 @@ pub fn send(
         reactor.turn(&mut driver, None)?;
     }
     Ok(driver.jobs.finish())
+}
+
+/// How many connections there are descriptors for. Each holds two: its socket and its file.
+fn affordable_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.unwrap_or(usize::MAX).saturating_sub(RESERVE) / 2
 }
 
 /// What the reactor keeps for the client.
@@ -133,9 +146,14 @@ impl Driver<'_> {
 
     /// Begins the next upload, if the connection has room for it.
     fn begin_upload(&mut self, connection: &mut Connection, now: Moment) {
-        while connection.has_room()
-            && let Some((id, item, source)) = self.jobs.begin()
-        {
+        loop {
+            connection.close_what_is_sent();
+            if !connection.has_room() {
+                return;
+            }
+            let Some((id, item, source)) = self.jobs.begin() else {
+                return;
+            };
             let upload = Upload {
                 id,
                 name: item.name,
@@ -297,7 +315,7 @@ impl Driver<'_> {
                 Work::Blocked | Work::Over(_) => {}
             }
             // A small file that was sent to its end makes room for the next one.
-            if !ready.writable || !connection.has_room() || self.jobs.queued() == 0 {
+            if !ready.writable || !connection.has_room() || !self.jobs.can_begin() {
                 return false;
             }
         }
@@ -315,7 +333,14 @@ impl Handler<Entry> for Driver<'_> {
         match entry {
             Entry::Connection(connection, stage) => {
                 let waits = self.visit_connecting(reactor, connection, stage, *ready);
-                waits.unwrap_or_else(|| self.visit_open(reactor, connection, stage, ready))
+                let visit =
+                    waits.unwrap_or_else(|| self.visit_open(reactor, connection, stage, ready));
+                if self.jobs.can_begin_again() {
+                    for token in reactor.tokens() {
+                        reactor.queue(token);
+                    }
+                }
+                visit
             }
             Entry::Signals(signals) => {
                 ready.readable = false;

@@ -1,6 +1,9 @@
 //! The files of one sending, and what has become of each: every file has exactly one outcome.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
+
+use rustix::io::Errno;
 
 use super::rehash::Rehash;
 use super::source::Source;
@@ -23,6 +26,16 @@ pub(super) struct Job {
     pub(super) digest: Option<Digest>,
 }
 
+/// Whether there are descriptors to open files with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Descriptors {
+    Enough,
+    /// A file waits in the queue for want of one.
+    Lacking,
+    /// So it was, and a file has had its outcome since.
+    Freed,
+}
+
 /// All files of one sending.
 pub(super) struct Jobs<'a> {
     progress: &'a mut dyn Progress,
@@ -32,6 +45,7 @@ pub(super) struct Jobs<'a> {
     /// announced with their name.
     under_way: HashMap<u64, (Job, bool)>,
     rehash: Rehash,
+    descriptors: Descriptors,
     next_id: u64,
     /// What failed, and which of the files given that was.
     failures: Vec<(usize, Failure)>,
@@ -46,6 +60,7 @@ impl<'a> Jobs<'a> {
             queue: VecDeque::new(),
             under_way: HashMap::new(),
             rehash: Rehash::new(waker),
+            descriptors: Descriptors::Enough,
             next_id: 0,
             failures: Vec::new(),
             report: Report::default(),
@@ -78,15 +93,26 @@ impl<'a> Jobs<'a> {
         self.queue.len()
     }
 
+    /// Whether a file can be begun now, as far as is known.
+    pub(super) fn can_begin(&self) -> bool {
+        !self.queue.is_empty() && self.descriptors != Descriptors::Lacking
+    }
+
     /// Whether no file will wait for a connection any more.
     pub(super) fn are_all_begun(&self) -> bool {
         self.queue.is_empty() && self.rehash.is_idle()
     }
 
-    /// The next file, open to be sent. Those that can't be opened fail.
+    /// The next file, open to be sent. Those that can't be opened fail. Where only descriptors are
+    /// lacking, it is the next one again once one that is under way has had its outcome.
     pub(super) fn begin(&mut self) -> Option<(u64, Item, Source)> {
         while let Some(job) = self.queue.pop_front() {
             match Source::open(&job.item.path, job.digest) {
+                Err(error) if lacks_descriptors(&error) && !self.under_way.is_empty() => {
+                    self.descriptors = Descriptors::Lacking;
+                    self.queue.push_front(job);
+                    return None;
+                }
                 Err(error) => self.fail(job, Why::Local(error.to_string())),
                 Ok(source) => {
                     self.progress.begun(&job.item, source.size());
@@ -100,6 +126,16 @@ impl<'a> Jobs<'a> {
         None
     }
 
+    /// Whether connections that lacked a descriptor for their next file may find one now. Says so
+    /// once.
+    pub(super) fn can_begin_again(&mut self) -> bool {
+        let again = self.descriptors == Descriptors::Freed;
+        if again {
+            self.descriptors = Descriptors::Enough;
+        }
+        again
+    }
+
     pub(super) fn moved(&mut self, bytes: u64) {
         self.progress.moved(bytes);
     }
@@ -109,7 +145,7 @@ impl<'a> Jobs<'a> {
     }
 
     pub(super) fn stored(&mut self, id: u64, receipt: &Receipt) {
-        if let Some((job, _)) = self.under_way.remove(&id) {
+        if let Some((job, _)) = self.ended(id) {
             self.report.stored += 1;
             self.report.stored_bytes += receipt.size;
             self.progress.stored(&job.item, receipt);
@@ -120,7 +156,7 @@ impl<'a> Jobs<'a> {
     /// bytes, the file that is there may be this very one, from an earlier try: it is announced
     /// once more, with its digest, and the server says.
     pub(super) fn refused(&mut self, id: u64, refusal: Refusal) {
-        match self.under_way.remove(&id) {
+        match self.ended(id) {
             Some((job, false)) if refusal.code == Some(Code::Exists) => {
                 if let Err((job, error)) = self.rehash.start(job) {
                     self.fail(job, Why::Local(error.to_string()));
@@ -133,7 +169,7 @@ impl<'a> Jobs<'a> {
 
     /// A file that was begun is to be begun again, on another connection.
     pub(super) fn again(&mut self, id: u64) {
-        if let Some((job, _)) = self.under_way.remove(&id) {
+        if let Some((job, _)) = self.ended(id) {
             self.push(job);
         }
     }
@@ -146,6 +182,10 @@ impl<'a> Jobs<'a> {
                     digest: Some(digest),
                     ..job
                 }),
+                // It is announced anew, and its digest is taken when it is refused again.
+                Err(error) if lacks_descriptors(&error) && !self.under_way.is_empty() => {
+                    self.push(job);
+                }
                 Err(error) => self.fail(job, Why::Local(error.to_string())),
             }
         }
@@ -153,7 +193,7 @@ impl<'a> Jobs<'a> {
 
     /// A file that was begun fails.
     pub(super) fn lost(&mut self, id: u64, why: Why) {
-        if let Some((job, _)) = self.under_way.remove(&id) {
+        if let Some((job, _)) = self.ended(id) {
             self.fail(job, why);
         }
     }
@@ -188,6 +228,15 @@ impl<'a> Jobs<'a> {
         }
     }
 
+    /// A file is under way no more.
+    fn ended(&mut self, id: u64) -> Option<(Job, bool)> {
+        let job = self.under_way.remove(&id);
+        if self.descriptors == Descriptors::Lacking {
+            self.descriptors = Descriptors::Freed;
+        }
+        job
+    }
+
     fn push(&mut self, job: Job) {
         let id = self.next_id;
         self.next_id += 1;
@@ -202,4 +251,10 @@ impl<'a> Jobs<'a> {
         self.progress.failed(&failure);
         self.failures.push((job.position, failure));
     }
+}
+
+/// Whether a file can't be opened for want of descriptors, the process's or the system's.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    let lacking = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    lacking.contains(&error.raw_os_error())
 }

@@ -38,7 +38,8 @@ pub use talk::Conversation;
 pub struct Options {
     /// The server.
     pub to: Endpoint,
-    /// Connections to send over, at most one a file.
+    /// Connections to send over, at most one a file, and no more than half the descriptors that
+    /// the process may have.
     pub connections: usize,
     /// What is done about a name that is taken; `None` leaves it to the server.
     pub conflict: Option<Conflict>,
