@@ -45,7 +45,8 @@ fn a_server_that_is_not_there_ends_with_4_and_the_way_to_start_one() {
     let closed = ClosedPort::new();
     let to = &closed.address;
     let ran = send(to, &[&path, &path]).exits(4);
-    ran.line_with(&["piecemeal: ", &path, to, "refused", "piecemeal serve"]);
+    let said = format!("piecemeal: 2 files, from {path} on: ");
+    ran.line_with(&[&said, to, "refused", "piecemeal serve"]);
     ran.line_with(&["0 files stored", "2 files failed"]);
     let ran = piecemeal(&["say", "--to", to, "text"]).exits(4);
     ran.line_with(&[to, "refused", "piecemeal serve"]);
@@ -99,6 +100,7 @@ fn files_that_can_not_be_read_end_with_9_and_hang_nothing() {
         (&*folder, "it is a folder"),
         (&*pipe, "not a plain file"),
         ("/dev/zero", "not a plain file"),
+        ("/proc/cpuinfo", "size is not known"),
         ("/", "name"),
     ] {
         let ran = send(server.address(), &[path]).exits(9);
@@ -117,11 +119,14 @@ fn a_name_that_no_server_takes_ends_with_9_before_anything_is_sent() {
     // No server is needed to know it.
     let closed = ClosedPort::new();
     let to = &closed.address;
-    for name in ["../x", "CON", "a\\b", "\x1b[2J", ""] {
+    for name in ["../x", "CON", "a\\b", "\x1b[2J"] {
         let ran = send(to, &["--name", name, &path]).exits(9);
         ran.line_with(&[&path, "can't be called", "--name gives it another"]);
         assert!(!ran.err.contains('\x1b'));
     }
+    send(to, &["--name", "", &path])
+        .exits(2)
+        .line_with(&["--name is empty"]);
     // What only this server refuses, the server says.
     let server = Server::start(&[]);
     for name in [".hidden", "a/b"] {
@@ -447,9 +452,9 @@ fn a_server_that_stops_between_two_files_is_quoted_for_all_that_are_left() {
     let fake = Fake::answering([string("OK\noffset=0"), string(receipt), stops].concat());
     let ran = send(&fake.address, &[&path, &second, &third]).exits(23);
     ran.line_with(&["stored ", &path]);
-    for path in [second, third] {
-        ran.line_with(&["piecemeal: ", &path, "(shutdown)", "try again"]);
-    }
+    let said = format!("piecemeal: 2 files, from {second} on: ");
+    ran.line_with(&[&said, "(shutdown)", "try again"]);
+    assert_eq!(ran.err.lines().count(), 3, "{ran:#?}");
 }
 
 #[test]

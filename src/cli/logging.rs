@@ -13,7 +13,9 @@ pub(super) fn start(quiet: bool, verbose: u8, lines: LineSender) {
         (false, _) => LevelFilter::Trace,
     };
     Builder::new()
-        .filter_level(level)
+        .filter_level(level.min(LevelFilter::Warn))
+        // The steps of the libraries below are nobody's business here.
+        .filter_module("piecemeal", level)
         .parse_env(Env::default())
         .target(Target::Pipe(Box::new(lines)))
         .init();

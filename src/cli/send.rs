@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use piecemeal::client::{self, Item, Options, Progress, Quiet, Report, Why};
+use piecemeal::client::{self, Failure, Item, Options, Progress, Quiet, Report, Why};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::Code;
 use piecemeal::proto::text::escaped;
@@ -13,7 +13,7 @@ use piecemeal::server::raise_descriptor_limit;
 
 use super::progress::{Bar, Plain};
 use super::serve::OnConflict;
-use super::units::{Limit, duration, show_size};
+use super::units::{Limit, duration, show_count, show_size};
 use super::{Exit, tell};
 
 #[derive(Debug, Args)]
@@ -77,6 +77,10 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         );
         return Exit::Usage;
     }
+    if arguments.name.as_deref() == Some("") {
+        tell("piecemeal: --name is empty; leave it out to send the file under its own name");
+        return Exit::Usage;
+    }
     let options = Options {
         connections: usize::from(arguments.connections),
         conflict: arguments.on_conflict.map(Into::into),
@@ -107,13 +111,8 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             return Exit::of(&why);
         }
     };
-    for failure in &report.failures {
-        let path = escaped(failure.item.path.as_os_str().as_encoded_bytes());
-        tell(format_args!(
-            "piecemeal: {path}: {}{}",
-            failure.why,
-            hint(&failure.why)
-        ));
+    for line in failure_lines(&report.failures) {
+        tell(line);
     }
     if show != ProgressArgument::None {
         tell(summary(&report, started.elapsed()));
@@ -143,14 +142,40 @@ impl Arguments {
     }
 }
 
-fn summary(report: &Report, took: Duration) -> String {
-    let files = |count: usize| {
-        if count == 1 {
-            "1 file".to_owned()
-        } else {
-            format!("{count} files")
+/// What is said of the files that failed, in their order. What has nothing to do with the file is
+/// said once, of all that it befell.
+fn failure_lines(failures: &[Failure]) -> Vec<String> {
+    let mut groups: Vec<(String, &Failure, u64)> = Vec::new();
+    for failure in failures {
+        let why = format!("{}{}", failure.why, hint(&failure.why));
+        let group = groups
+            .iter_mut()
+            .find(|(text, _, _)| *text == why && is_about_no_file(&failure.why));
+        match group {
+            Some((_, _, count)) => *count += 1,
+            None => groups.push((why, failure, 1)),
         }
-    };
+    }
+    let lines = groups.into_iter().map(|(why, first, count)| {
+        let path = escaped(first.item.path.as_os_str().as_encoded_bytes());
+        match count {
+            1 => format!("piecemeal: {path}: {why}"),
+            count => format!("piecemeal: {count} files, from {path} on: {why}"),
+        }
+    });
+    lines.collect()
+}
+
+/// Whether any file would have failed of it.
+fn is_about_no_file(why: &Why) -> bool {
+    match why {
+        Why::Signal | Why::Connect { .. } | Why::Resolve { .. } | Why::TimedOut => true,
+        Why::Refused(refusal) => matches!(refusal.code, Some(Code::Busy | Code::Shutdown)),
+        _ => false,
+    }
+}
+
+fn summary(report: &Report, took: Duration) -> String {
     let seconds = took.as_secs_f64();
     #[expect(
         clippy::cast_precision_loss,
@@ -161,9 +186,12 @@ fn summary(report: &Report, took: Duration) -> String {
     let rate = (report.stored_bytes as f64 / seconds.max(1e-6)) as u64;
     let failed = match report.failures.len() {
         0 => String::new(),
-        count => format!("; {} failed", files(count)),
+        count => format!("; {} failed", show_count(count as u64, "file")),
     };
-    let (stored, bytes) = (files(report.stored), show_size(report.stored_bytes));
+    let (stored, bytes) = (
+        show_count(report.stored as u64, "file"),
+        show_size(report.stored_bytes),
+    );
     format!(
         "{stored} stored, {bytes} in {seconds:.2} s ({}/s){failed}",
         show_size(rate)
@@ -182,9 +210,11 @@ fn hint(why: &Why) -> &'static str {
         Why::Refused(refusal) => match refusal.code {
             Some(Code::Exists) => "; --name or --on-conflict rename gives it another name",
             Some(Code::BadName) => "; --name gives it another",
-            Some(Code::TooLarge) => "; the server's --max-size allows more",
+            Some(Code::TooLarge) => "; a larger --max-size there would take it",
             Some(Code::NoSpace) => "; somebody has to make room there",
             Some(Code::Digest) => "; it changed while it was sent, or on its way: send it again",
+            // It says itself when.
+            Some(Code::Busy) if refusal.retry.is_some() => "",
             Some(Code::Busy | Code::Shutdown | Code::Timeout) => "; try again later",
             Some(Code::Io) => "; the server's log says more",
             Some(Code::Unknown) => "; send it again: what was stored already is recognised",

@@ -17,7 +17,7 @@ use piecemeal::server::{Config, Ended, Event, Server, Summary, raise_descriptor_
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
-use super::units::{Limit, count, duration, show_duration, show_size, size};
+use super::units::{Limit, count, duration, show_count, show_duration, show_size, size};
 use super::{Exit, logging, tell};
 
 #[derive(Debug, Args)]
@@ -150,15 +150,9 @@ enum StringsArgument {
 
 pub(super) fn run(arguments: Arguments) -> Exit {
     let counters = Arc::new(Counters::default());
-    let writers = [("stdout", true), ("stderr", false)].map(|(name, out)| {
-        let sink: Box<dyn std::io::Write + Send> = if out {
-            Box::new(std::io::stdout())
-        } else {
-            Box::new(std::io::stderr())
-        };
-        LineWriter::start(name, sink, Arc::clone(&counters))
-    });
-    let [Ok(out), Ok(err)] = writers else {
+    let out = LineWriter::start("stdout", std::io::stdout(), Arc::clone(&counters));
+    let err = LineWriter::start("stderr", std::io::stderr(), Arc::clone(&counters));
+    let (Ok(out), Ok(err)) = (out, err) else {
         tell("piecemeal: can't start a thread");
         return Exit::Other;
     };
@@ -261,12 +255,14 @@ fn line_of(event: &Event<'_>) -> Option<String> {
 
 fn last_line(summary: &Summary) -> String {
     let counts = &summary.counts;
-    let (files, bytes) = (counts.stored, show_size(counts.stored_bytes));
+    let bytes = show_size(counts.stored_bytes);
+    let files = show_count(counts.stored, "file");
     let cut_off = match summary.cut_off {
         0 => String::new(),
+        1 => "; 1 connection was cut off".to_owned(),
         count => format!("; {count} connections were cut off"),
     };
-    format!("stopped; {files} files stored, {bytes}{cut_off}")
+    format!("stopped; {files} stored, {bytes}{cut_off}")
 }
 
 impl Arguments {

@@ -1,6 +1,8 @@
 //! Sends a list of files over a few connections, and gives each file exactly one outcome.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -35,6 +37,13 @@ pub fn send(
     })?;
     let mut reactor = Reactor::new()?;
     if options.signals {
+        let ending = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // The order matters: the first signal finds the flag unset, and sets it; the second
+            // ends the program, even one that hangs in writing its report.
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&ending))?;
+            signal_hook::flag::register(signal, Arc::clone(&ending))?;
+        }
         reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
     }
     let most = items.len().min(affordable_connections()).max(1);

@@ -48,7 +48,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long one address may take to be connected to; `None` leaves it to the system.
     pub connect_timeout: Option<Duration>,
-    /// Whether SIGINT and SIGTERM end the sending, with a report of what is stored.
+    /// Whether SIGINT and SIGTERM end the sending, with a report of what is stored. A second one
+    /// ends the program at once, also after [`send`] has returned: the handlers stay installed.
     pub signals: bool,
 }
 
@@ -82,7 +83,7 @@ pub trait Progress {
         let _ = to;
     }
 
-    /// A file's bytes begin to be sent: so many.
+    /// A file's bytes begin to be sent: so many. A file that is announced once more begins twice.
     fn begun(&mut self, item: &Item, size: u64) {
         let _ = (item, size);
     }
