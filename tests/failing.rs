@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -101,7 +102,8 @@ fn files_that_can_not_be_read_end_with_9_and_hang_nothing() {
         (&*pipe, "not a plain file"),
         ("/dev/zero", "not a plain file"),
         ("/proc/cpuinfo", "size is not known"),
-        ("/", "name"),
+        ("/", "it is a folder"),
+        ("..", "it is a folder"),
     ] {
         let ran = send(server.address(), &[path]).exits(9);
         ran.line_with(&["piecemeal: ", path, why]);
@@ -349,6 +351,36 @@ fn a_signal_during_a_sending_ends_it_with_the_signals_code() {
 }
 
 #[test]
+fn a_second_signal_ends_a_sending_whose_report_nobody_reads() {
+    let (_home, path) = a_file();
+    let fake = Fake::playing(|peer| {
+        peer.take(1);
+        peer.tell_the_test();
+        peer.listen_to_the_end();
+        peer.tell_the_test();
+    });
+    // A pipe that is full: whoever writes to it hangs.
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while writer.write(&[0; 4096]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
+    let mut sending = command(PROGRAM)
+        .args(["send", "--to", &fake.address, &path])
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let out = Lines::of(sending.stdout.take().unwrap());
+    fake.wait_for_the_peer();
+    signal(&sending, Signal::INT);
+    // The connection ends, so the first one was heard.
+    fake.wait_for_the_peer();
+    signal(&sending, Signal::INT);
+    out.to_end();
+    assert_eq!(sending.wait().unwrap().signal(), Some(2));
+}
+
+#[test]
 fn a_file_that_fails_at_a_broken_server_does_not_hide_what_was_stored() {
     let (home, path) = a_file();
     let other = beside(&home, "other.txt");
@@ -408,7 +440,7 @@ fn a_name_that_is_no_text_is_refused_and_never_rewritten() {
     fs::write(&path, "bytes").unwrap();
     let arguments = ["send", "--to", server.address()].map(OsStr::new);
     let ran = piecemeal(&[&arguments[..], &[path.as_os_str()]].concat()).exits(9);
-    ran.line_with(&["a\\xffb", "--name gives it another"]);
+    ran.line_with(&["a\\xffb", "not UTF-8", "--name gives it another"]);
     assert!(server.names().is_empty(), "{:?}", server.names());
     let named = ["--name", "a-b"].map(OsStr::new);
     piecemeal(&[&arguments[..], &named, &[path.as_os_str()]].concat()).exits(0);

@@ -270,6 +270,30 @@ fn the_demo_shows_that_every_file_is_as_it_was_sent() {
     assert!(is_empty(scratch.path()), "the demo leaves nothing behind");
 }
 
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    // A demo that is done before the signal comes has shown nothing.
+    for _ in 0..10 {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut demo = command(common::PROGRAM)
+            .arg("demo")
+            .env("TMPDIR", scratch.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = common::Lines::of(demo.stdout.take().unwrap());
+        out.wait_for(|line| line.starts_with("a server on "));
+        common::signal(&demo, rustix::process::Signal::INT);
+        out.to_end();
+        let code = demo.wait().unwrap().code();
+        assert!(is_empty(scratch.path()), "{code:?}");
+        if code == Some(130) {
+            return;
+        }
+    }
+    panic!("no demo was interrupted");
+}
+
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).expect("a folder").next().is_none()
 }

@@ -12,7 +12,7 @@ use piecemeal::proto::text::escaped;
 use super::{Exit, print, tell};
 
 #[derive(Debug, Args)]
-#[command(after_help = super::exit::HELP)]
+#[command(after_help = super::exit::SAY_HELP)]
 pub(super) struct Arguments {
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
     #[arg(

@@ -17,7 +17,7 @@ use super::units::{Limit, duration, show_count, show_size};
 use super::{Exit, tell};
 
 #[derive(Debug, Args)]
-#[command(after_help = super::exit::HELP)]
+#[command(after_help = super::exit::SEND_HELP)]
 pub(super) struct Arguments {
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
     #[arg(
@@ -124,12 +124,8 @@ impl Arguments {
     fn items(&self) -> Vec<Item> {
         let name_of = |path: &Path| match (&self.name, path.file_name()) {
             (Some(name), _) => name.clone(),
-            (None, Some(name)) => match name.to_str() {
-                Some(name) => name.to_owned(),
-                // What is no UTF-8 can't be a name there. U+FFFD could be one, so what stands for
-                // the bad bytes is a character that the check of names refuses.
-                None => name.to_string_lossy().replace('\u{fffd}', "\0"),
-            },
+            // A name that is none is told from the path; see `reason`.
+            (None, Some(name)) => name.to_str().unwrap_or_default().to_owned(),
             (None, None) => String::new(),
         };
         self.files
@@ -147,7 +143,7 @@ impl Arguments {
 fn failure_lines(failures: &[Failure]) -> Vec<String> {
     let mut groups: Vec<(String, &Failure, u64)> = Vec::new();
     for failure in failures {
-        let why = format!("{}{}", failure.why, hint(&failure.why));
+        let why = reason(failure);
         let group = groups
             .iter_mut()
             .find(|(text, _, _)| *text == why && is_about_no_file(&failure.why));
@@ -164,6 +160,22 @@ fn failure_lines(failures: &[Failure]) -> Vec<String> {
         }
     });
     lines.collect()
+}
+
+/// Why a file failed, and what would help.
+fn reason(failure: &Failure) -> String {
+    let path = &failure.item.path;
+    if failure.item.name.is_empty() {
+        // It was never given one: its path has none, or none that is text.
+        return if path.is_dir() {
+            "it is a folder; name the files in it".to_owned()
+        } else if path.file_name().is_some() {
+            "its name is not UTF-8; --name gives it another".to_owned()
+        } else {
+            "it has no name; --name gives it one".to_owned()
+        };
+    }
+    format!("{}{}", failure.why, hint(&failure.why))
 }
 
 /// Whether any file would have failed of it.

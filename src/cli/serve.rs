@@ -21,7 +21,7 @@ use super::units::{Limit, count, duration, show_count, show_duration, show_size,
 use super::{Exit, logging, tell};
 
 #[derive(Debug, Args)]
-#[command(after_help = super::exit::HELP)]
+#[command(after_help = super::exit::SERVE_HELP)]
 pub(super) struct Arguments {
     /// Listen here: 127.0.0.1:9000, [::1]:9000, unix:PATH; port 0 picks a free one. May be
     /// repeated, or have commas
@@ -305,10 +305,21 @@ impl Arguments {
             }
             address => address.to_string(),
         };
+        let to = shell_quoted(&to);
         match self.strings {
             StringsArgument::Name => format!("  piecemeal send --to {to} FILE"),
             StringsArgument::Message => format!("  piecemeal say --to {to} TEXT"),
         }
+    }
+}
+
+/// A word as a shell takes it.
+fn shell_quoted(word: &str) -> String {
+    let is_bare = |c: char| c.is_alphanumeric() || "-_./:,@%+=[]".contains(c);
+    if word.chars().all(is_bare) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -341,5 +352,22 @@ impl fmt::Display for Limits<'_> {
             show_duration(*idle_timeout),
             show_duration(self.arguments.shutdown_timeout),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_spaces_or_quotes_can_be_pasted() {
+        for (word, quoted) in [
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("[::1]:9000", "[::1]:9000"),
+            ("unix:/tmp/a b", "'unix:/tmp/a b'"),
+            ("unix:/tmp/it's", r"'unix:/tmp/it'\''s'"),
+        ] {
+            assert_eq!(shell_quoted(word), quoted);
+        }
     }
 }
