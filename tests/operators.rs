@@ -354,3 +354,19 @@ fn help_names_every_exit_code() {
     }
     piecemeal(&["--version"]).exits(0);
 }
+
+#[test]
+fn a_verbose_server_tells_its_own_steps_and_no_librarys() {
+    let mut server = Server::start(&["-vv"]);
+    server.client().upload("a.txt", b"bytes");
+    server.stop();
+    let lines = server.err.so_far();
+    assert!(
+        lines.iter().any(|line| line.contains("TRACE piecemeal")),
+        "{lines:#?}"
+    );
+    assert!(
+        !lines.iter().any(|line| line.contains(" mio")),
+        "{lines:#?}"
+    );
+}

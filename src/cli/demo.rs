@@ -64,12 +64,19 @@ fn demo() -> Result<Exit, Box<dyn Error>> {
         let number = usize::try_from(signal)?;
         signal_hook::flag::register_usize(signal, Arc::clone(&signalled), number)?;
     }
+    let interrupted = || match i32::try_from(signalled.load(Ordering::Relaxed)) {
+        Ok(signal) if signal != 0 => Some(Exit::Signal(signal)),
+        _ => None,
+    };
     let folder = tempfile::Builder::new()
         .prefix("piecemeal-demo-")
         .tempdir()?;
     let (sent, stored) = (folder.path().join("sent"), folder.path().join("stored"));
     fs::create_dir(&sent)?;
     let items = make_files(&sent)?;
+    if let Some(exit) = interrupted() {
+        return Ok(exit);
+    }
 
     let store = FolderStore::open(&stored, Durability::Full)?;
     let bind = vec!["127.0.0.1:0".parse::<Address>()?];
@@ -104,12 +111,10 @@ fn demo() -> Result<Exit, Box<dyn Error>> {
     dying.join().map_err(|_| "the dying client panicked")??;
     let seconds = started.elapsed().as_secs_f64();
     let summary = server.stop()?;
-    match i32::try_from(signalled.load(Ordering::Relaxed))? {
-        0 => {}
-        signal => return Ok(Exit::Signal(signal)),
-    }
-
     let different = compare(&items, &stored)?;
+    if let Some(exit) = interrupted() {
+        return Ok(exit);
+    }
     print_table(&report, &summary, seconds, different);
     for failure in &report.failures {
         tell(format_args!("  {}: {}", failure.item.name, failure.why));
