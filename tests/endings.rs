@@ -179,7 +179,7 @@ fn an_upload_that_stands_still_does_not_keep_a_server_from_stopping() {
     assert_eq!(server.wait().code(), Some(0));
     server
         .err
-        .wait_for(|line| line.contains("1 connections were cut off"));
+        .wait_for(|line| line.contains("1 connection was cut off"));
     assert!(server.names().is_empty());
 }
 

@@ -10,12 +10,13 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use common::{
-    ClosedPort, Fake, Lines, PROGRAM, Ran, Server, Starter, command, piecemeal,
+    ClosedPort, Fake, GUARD, Lines, PROGRAM, Ran, Server, Starter, command, piecemeal,
     piecemeal_with_input, signal, string,
 };
 use rustix::process::Signal;
@@ -45,7 +46,8 @@ fn a_server_that_is_not_there_ends_with_4_and_the_way_to_start_one() {
     let closed = ClosedPort::new();
     let to = &closed.address;
     let ran = send(to, &[&path, &path]).exits(4);
-    ran.line_with(&["piecemeal: ", &path, to, "refused", "piecemeal serve"]);
+    let said = format!("piecemeal: 2 files, from {path} on: ");
+    ran.line_with(&[&said, to, "refused", "piecemeal serve"]);
     ran.line_with(&["0 files stored", "2 files failed"]);
     let ran = piecemeal(&["say", "--to", to, "text"]).exits(4);
     ran.line_with(&[to, "refused", "piecemeal serve"]);
@@ -99,7 +101,9 @@ fn files_that_can_not_be_read_end_with_9_and_hang_nothing() {
         (&*folder, "it is a folder"),
         (&*pipe, "not a plain file"),
         ("/dev/zero", "not a plain file"),
-        ("/", "name"),
+        ("/proc/cpuinfo", "size is not known"),
+        ("/", "it is a folder"),
+        ("..", "it is a folder"),
     ] {
         let ran = send(server.address(), &[path]).exits(9);
         ran.line_with(&["piecemeal: ", path, why]);
@@ -117,11 +121,14 @@ fn a_name_that_no_server_takes_ends_with_9_before_anything_is_sent() {
     // No server is needed to know it.
     let closed = ClosedPort::new();
     let to = &closed.address;
-    for name in ["../x", "CON", "a\\b", "\x1b[2J", ""] {
+    for name in ["../x", "CON", "a\\b", "\x1b[2J"] {
         let ran = send(to, &["--name", name, &path]).exits(9);
         ran.line_with(&[&path, "can't be called", "--name gives it another"]);
         assert!(!ran.err.contains('\x1b'));
     }
+    send(to, &["--name", "", &path])
+        .exits(2)
+        .line_with(&["--name is empty"]);
     // What only this server refuses, the server says.
     let server = Server::start(&[]);
     for name in [".hidden", "a/b"] {
@@ -344,6 +351,36 @@ fn a_signal_during_a_sending_ends_it_with_the_signals_code() {
 }
 
 #[test]
+fn a_second_signal_ends_a_sending_whose_report_nobody_reads() {
+    let (_home, path) = a_file();
+    let fake = Fake::playing(|peer| {
+        peer.take(1);
+        peer.tell_the_test();
+        peer.listen_to_the_end();
+        peer.tell_the_test();
+    });
+    // A pipe that is full: whoever writes to it hangs.
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while writer.write(&[0; 4096]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
+    let mut sending = command(PROGRAM)
+        .args(["send", "--to", &fake.address, &path])
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let out = Lines::of(sending.stdout.take().unwrap());
+    fake.wait_for_the_peer();
+    signal(&sending, Signal::INT);
+    // The connection ends, so the first one was heard.
+    fake.wait_for_the_peer();
+    signal(&sending, Signal::INT);
+    out.to_end();
+    assert_eq!(sending.wait().unwrap().signal(), Some(2));
+}
+
+#[test]
 fn a_file_that_fails_at_a_broken_server_does_not_hide_what_was_stored() {
     let (home, path) = a_file();
     let other = beside(&home, "other.txt");
@@ -365,6 +402,37 @@ fn a_file_that_fails_at_a_broken_server_does_not_hide_what_was_stored() {
 }
 
 #[test]
+fn a_client_that_is_short_of_descriptors_sends_every_file_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let paths: Vec<String> = (0..60)
+        .map(|number| {
+            // The large ones stay open while the server is asked for them.
+            let size = if number % 2 == 0 { 10 } else { 1_100_000 };
+            let path = beside(&home, &number.to_string());
+            fs::write(&path, vec![1; size]).unwrap();
+            path
+        })
+        .collect();
+    // The second time, most of them are taken by others.
+    for taken in ["", "eval \"exec $(echo {20..43}'</dev/null')\";"] {
+        let server = Server::start(&[]);
+        let script = format!("ulimit -n 64; {taken} exec \"$0\" \"$@\"");
+        let mut sending = command("bash");
+        sending
+            .args(["-c", &script, PROGRAM, "send", "-j", "60"])
+            .args(["--to", server.address()])
+            .args(&paths);
+        let output = assert_cmd::Command::from_std(sending)
+            .timeout(GUARD)
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{err}");
+        assert!(err.contains("60 files stored"), "{err}");
+    }
+}
+
+#[test]
 fn a_name_that_is_no_text_is_refused_and_never_rewritten() {
     let (home, _) = a_file();
     let server = Server::start(&[]);
@@ -372,7 +440,7 @@ fn a_name_that_is_no_text_is_refused_and_never_rewritten() {
     fs::write(&path, "bytes").unwrap();
     let arguments = ["send", "--to", server.address()].map(OsStr::new);
     let ran = piecemeal(&[&arguments[..], &[path.as_os_str()]].concat()).exits(9);
-    ran.line_with(&["a\\xffb", "--name gives it another"]);
+    ran.line_with(&["a\\xffb", "not UTF-8", "--name gives it another"]);
     assert!(server.names().is_empty(), "{:?}", server.names());
     let named = ["--name", "a-b"].map(OsStr::new);
     piecemeal(&[&arguments[..], &named, &[path.as_os_str()]].concat()).exits(0);
@@ -416,9 +484,20 @@ fn a_server_that_stops_between_two_files_is_quoted_for_all_that_are_left() {
     let fake = Fake::answering([string("OK\noffset=0"), string(receipt), stops].concat());
     let ran = send(&fake.address, &[&path, &second, &third]).exits(23);
     ran.line_with(&["stored ", &path]);
-    for path in [second, third] {
-        ran.line_with(&["piecemeal: ", &path, "(shutdown)", "try again"]);
-    }
+    let said = format!("piecemeal: 2 files, from {second} on: ");
+    ran.line_with(&[&said, "(shutdown)", "try again"]);
+    assert_eq!(ran.err.lines().count(), 3, "{ran:#?}");
+}
+
+#[test]
+fn a_text_that_the_server_takes_for_a_files_name_was_not_said() {
+    let server = Server::start(&[]);
+    let ran = piecemeal(&["say", "--to", server.address(), "hello"]).exits(3);
+    ran.line_with(&["a file's name", "--strings message"]);
+    assert_eq!(ran.out, "");
+    let ran = piecemeal(&["say", "--to", server.address(), "what?\nhow?"]).exits(3);
+    ran.line_with(&["(bad-name)", "--strings message"]);
+    assert!(!ran.err.contains("--name"), "{ran:#?}");
 }
 
 #[test]

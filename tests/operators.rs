@@ -354,3 +354,31 @@ fn help_names_every_exit_code() {
     }
     piecemeal(&["--version"]).exits(0);
 }
+
+#[test]
+fn a_verbose_server_tells_its_own_steps_and_no_librarys() {
+    let mut server = Server::start(&["-vv"]);
+    server.client().upload("a.txt", b"bytes");
+    server.stop();
+    let lines = server.err.so_far();
+    assert!(
+        lines.iter().any(|line| line.contains("TRACE piecemeal")),
+        "{lines:#?}"
+    );
+    assert!(
+        !lines.iter().any(|line| line.contains(" mio")),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_level_for_all_modules_in_the_environment_overrides_the_flags() {
+    let mut server = Starter::new(&[]).variable("RUST_LOG", "debug").start();
+    server.client().upload("a.txt", b"bytes");
+    server.stop();
+    let lines = server.err.so_far();
+    assert!(
+        lines.iter().any(|line| line.contains("DEBUG piecemeal")),
+        "{lines:#?}"
+    );
+}

@@ -139,6 +139,31 @@ fn a_large_file_sent_again_succeeds_too() {
 }
 
 #[test]
+fn many_large_files_sent_again_are_all_recognised_and_failures_keep_their_order() {
+    let (server, files) = (Server::start(&[]), Files::new());
+    let paths: Vec<String> = (0..12)
+        .map(|number| files.make(&format!("{number:02}"), vec![number; 1_100_000]))
+        .collect();
+    let mut arguments = vec!["-j", "4"];
+    arguments.extend(paths.iter().map(String::as_str));
+    for _ in 0..2 {
+        send(server.address(), &arguments)
+            .exits(0)
+            .line_with(&["12 files stored"]);
+    }
+    for number in [3, 7, 9] {
+        files.make(&format!("{number:02}"), vec![b'x'; 1_100_000]);
+    }
+    let ran = send(server.address(), &arguments).exits(23);
+    let failed: Vec<&str> = ran
+        .err
+        .lines()
+        .filter_map(|line| line.strip_prefix("piecemeal: ")?.split(": ").next())
+        .collect();
+    assert_eq!(failed, [&paths[3], &paths[7], &paths[9]]);
+}
+
+#[test]
 fn a_client_can_ask_for_a_policy() {
     let (server, files) = (Server::start(&[]), Files::new());
     let path = files.make("a.txt", "first");
@@ -243,6 +268,30 @@ fn the_demo_shows_that_every_file_is_as_it_was_sent() {
     assert_eq!(row("different").as_deref(), Some("0"), "{out}");
     assert_eq!(row("refused").as_deref(), Some("0"), "{out}");
     assert!(is_empty(scratch.path()), "the demo leaves nothing behind");
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    // A demo that is done before the signal comes has shown nothing.
+    for _ in 0..10 {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut demo = command(common::PROGRAM)
+            .arg("demo")
+            .env("TMPDIR", scratch.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = common::Lines::of(demo.stdout.take().unwrap());
+        out.wait_for(|line| line.starts_with("a server on "));
+        common::signal(&demo, rustix::process::Signal::INT);
+        out.to_end();
+        let code = demo.wait().unwrap().code();
+        assert!(is_empty(scratch.path()), "{code:?}");
+        if code == Some(130) {
+            return;
+        }
+    }
+    panic!("no demo was interrupted");
 }
 
 fn is_empty(folder: &Path) -> bool {

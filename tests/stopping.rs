@@ -17,7 +17,7 @@ fn either_signal_lets_a_server_finish_and_end_well() {
         assert_eq!(server.wait().code(), Some(0));
         server
             .err
-            .wait_for(|line| line.starts_with("stopped; 1 files stored"));
+            .wait_for(|line| line.starts_with("stopped; 1 file stored"));
         assert!(
             !server.path(".piecemeal").exists(),
             "nothing is left behind"

@@ -8,6 +8,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -18,6 +20,7 @@ use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{Exit, print, tell};
 
@@ -46,8 +49,7 @@ const DRIP: &[u8] = b"sockets hand over only part of a message at a time";
 
 pub(super) fn run() -> Exit {
     match demo() {
-        Ok(true) => Exit::Success,
-        Ok(false) => Exit::Other,
+        Ok(exit) => exit,
         Err(error) => {
             tell(format_args!("piecemeal: {error}"));
             Exit::Other
@@ -55,13 +57,26 @@ pub(super) fn run() -> Exit {
     }
 }
 
-fn demo() -> Result<bool, Box<dyn Error>> {
+fn demo() -> Result<Exit, Box<dyn Error>> {
+    // Whatever a signal interrupts, the folder is removed.
+    let signalled = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        let number = usize::try_from(signal)?;
+        signal_hook::flag::register_usize(signal, Arc::clone(&signalled), number)?;
+    }
+    let interrupted = || match i32::try_from(signalled.load(Ordering::Relaxed)) {
+        Ok(signal) if signal != 0 => Some(Exit::Signal(signal)),
+        _ => None,
+    };
     let folder = tempfile::Builder::new()
         .prefix("piecemeal-demo-")
         .tempdir()?;
     let (sent, stored) = (folder.path().join("sent"), folder.path().join("stored"));
     fs::create_dir(&sent)?;
     let items = make_files(&sent)?;
+    if let Some(exit) = interrupted() {
+        return Ok(exit);
+    }
 
     let store = FolderStore::open(&stored, Durability::Full)?;
     let bind = vec!["127.0.0.1:0".parse::<Address>()?];
@@ -88,20 +103,27 @@ fn demo() -> Result<bool, Box<dyn Error>> {
     let dying = thread::spawn(move || die_in_the_middle(tcp));
     let options = Options {
         connections: CLIENTS,
-        ..Options::to(address.to_string().parse()?)
+        signals: true,
+        ..Options::to(address.into())
     };
     let report = client::send(&options, items.clone(), &mut Quiet)?;
     dripping.join().map_err(|_| "the slow client panicked")??;
     dying.join().map_err(|_| "the dying client panicked")??;
     let seconds = started.elapsed().as_secs_f64();
     let summary = server.stop()?;
-
     let different = compare(&items, &stored)?;
+    if let Some(exit) = interrupted() {
+        return Ok(exit);
+    }
     print_table(&report, &summary, seconds, different);
     for failure in &report.failures {
         tell(format_args!("  {}: {}", failure.item.name, failure.why));
     }
-    Ok(different == 0 && report.failures.is_empty())
+    Ok(if different == 0 && report.failures.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Other
+    })
 }
 
 /// Makes files of every edge size and of random ones.

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use piecemeal::client::{Report, Why};
 use piecemeal::proto::Code;
 
-/// The table that `--help` ends with.
-pub(super) const HELP: &str = "\
+/// The table that `--help` of `send` ends with, and the program's own: all there are.
+pub(super) const SEND_HELP: &str = "\
 Exit codes:
   0    all went well
   1    another error
@@ -16,8 +16,37 @@ Exit codes:
   6    digest or size differ
   7    the server broke the protocol
   8    timed out
-  9    a local file can't be read
+  9    a local file can't be read or named
   23   some files failed, others didn't, or for different reasons
+  130  ended by SIGINT (Ctrl-C)
+  143  ended by SIGTERM";
+
+/// That of `say`.
+pub(super) const SAY_HELP: &str = "\
+Exit codes:
+  0    all went well
+  1    another error
+  2    wrong usage, or a text that is too long
+  3    refused by the server, or taken for a file's name
+  4    can't connect, or the connection was lost
+  7    the server broke the protocol
+  8    timed out
+  9    standard input can't be read, or is no text";
+
+/// That of `serve`.
+pub(super) const SERVE_HELP: &str = "\
+Exit codes:
+  0    stopped, with all uploads finished or given their time
+  1    another error
+  2    wrong usage
+  130  ended at once by a second SIGINT (Ctrl-C)
+  143  ended at once by a second SIGTERM";
+
+/// That of `demo`.
+pub(super) const DEMO_HELP: &str = "\
+Exit codes:
+  0    every file is as it was sent
+  1    one is not, or another error
   130  ended by SIGINT (Ctrl-C)
   143  ended by SIGTERM";
 
@@ -63,6 +92,7 @@ impl Exit {
                 Some(Code::Timeout) => Exit::TimedOut,
                 _ => Exit::Refused,
             },
+            Why::TakenForName => Exit::Refused,
             Why::TimedOut => Exit::TimedOut,
             Why::Broken(_) => Exit::Protocol,
             Why::Local(_) | Why::Name { .. } => Exit::Local,

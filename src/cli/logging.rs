@@ -12,9 +12,15 @@ pub(super) fn start(quiet: bool, verbose: u8, lines: LineSender) {
         (false, 1) => LevelFilter::Debug,
         (false, _) => LevelFilter::Trace,
     };
-    Builder::new()
-        .filter_level(level)
-        .parse_env(Env::default())
-        .target(Target::Pipe(Box::new(lines)))
-        .init();
+    let mut builder = Builder::new();
+    if std::env::var_os("RUST_LOG").is_some() {
+        // It speaks for all modules, this program's included.
+        builder.filter_level(level).parse_env(Env::default());
+    } else {
+        // The steps of the libraries below are nobody's business here.
+        builder
+            .filter_level(level.min(LevelFilter::Warn))
+            .filter_module("piecemeal", level);
+    }
+    builder.target(Target::Pipe(Box::new(lines))).init();
 }

@@ -23,7 +23,7 @@ use exit::Exit;
     name = "piecemeal",
     version,
     about = "Receives and sends files; an OK means that the file is safe",
-    after_help = exit::HELP,
+    after_help = exit::SEND_HELP,
     max_term_width = 100,
     arg_required_else_help = true
 )]
@@ -41,6 +41,7 @@ enum Command {
     /// Send text to a server that runs with --strings message
     Say(say::Arguments),
     /// Show the whole thing at work: a server, 64 clients, 200 files
+    #[command(after_help = exit::DEMO_HELP)]
     Demo,
 }
 

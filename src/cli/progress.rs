@@ -18,11 +18,9 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(items: &[Item]) -> Bar {
-        let sizes = items
-            .iter()
-            .filter_map(|item| std::fs::metadata(&item.path).ok());
-        let bar = ProgressBar::new(sizes.map(|facts| facts.len()).sum());
-        let template = "{wide_bar} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left  {msg}";
+        let bar = ProgressBar::new(total_size(items));
+        // What matters most stands first, and 50 columns have room for all of it.
+        let template = "{msg} {bar:8} {percent}% {binary_bytes_per_sec} {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -44,6 +42,17 @@ impl Bar {
         self.bar
             .set_message(format!("{}/{} files", self.done, self.files));
     }
+}
+
+/// The bytes of what will be sent: a folder has a size too, and is not.
+fn total_size(items: &[Item]) -> u64 {
+    let facts = items
+        .iter()
+        .filter_map(|item| std::fs::metadata(&item.path).ok());
+    facts
+        .filter(|facts| facts.is_file())
+        .map(|facts| facts.len())
+        .sum()
 }
 
 impl Progress for Bar {
@@ -83,5 +92,22 @@ impl Progress for Plain {
             "stored {path}{renamed} ({}{durable})",
             show_size(receipt.size)
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_and_what_is_missing_have_no_size() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let file = home.path().join("file");
+        std::fs::write(&file, "bytes").expect("the folder is there");
+        let items = [home.path().to_owned(), home.path().join("missing"), file].map(|path| Item {
+            path,
+            name: String::new(),
+        });
+        assert_eq!(total_size(&items), 5);
     }
 }

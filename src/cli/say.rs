@@ -5,14 +5,14 @@ use std::io::BufRead;
 use clap::Args;
 use piecemeal::client::{Conversation, Options, Why};
 use piecemeal::net::Endpoint;
+use piecemeal::proto::Code;
 use piecemeal::proto::limits::TEXT_MOST;
 use piecemeal::proto::text::escaped;
 
-use super::send::hint;
 use super::{Exit, print, tell};
 
 #[derive(Debug, Args)]
-#[command(after_help = super::exit::HELP)]
+#[command(after_help = super::exit::SAY_HELP)]
 pub(super) struct Arguments {
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
     #[arg(
@@ -65,4 +65,21 @@ fn say(conversation: &mut Conversation, text: &str) -> Result<(), Exit> {
 fn failed(why: Why) -> Exit {
     tell(format_args!("piecemeal: {why}{}", hint(&why)));
     Exit::of(&why)
+}
+
+/// What would help, where that is known.
+fn hint(why: &Why) -> &'static str {
+    match why {
+        Why::Resolve { .. } => "; is the name right?",
+        Why::Connect { .. } => {
+            "; is the server running? `piecemeal serve --strings message` starts one"
+        }
+        Why::Refused(refusal) => match refusal.code {
+            Some(Code::Shutdown | Code::Timeout) => "; try again later",
+            // Only what is taken for a file's name can be a bad one.
+            Some(Code::BadName | Code::BadState) => "; does it run with --strings message?",
+            _ => "",
+        },
+        _ => "",
+    }
 }

@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use piecemeal::client::{self, Item, Options, Progress, Quiet, Report, Why};
+use piecemeal::client::{self, Failure, Item, Options, Progress, Quiet, Report, Why};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::Code;
 use piecemeal::proto::text::escaped;
+use piecemeal::server::raise_descriptor_limit;
 
 use super::progress::{Bar, Plain};
 use super::serve::OnConflict;
-use super::units::{Limit, duration, show_size};
+use super::units::{Limit, duration, show_count, show_size};
 use super::{Exit, tell};
 
 #[derive(Debug, Args)]
-#[command(after_help = super::exit::HELP)]
+#[command(after_help = super::exit::SEND_HELP)]
 pub(super) struct Arguments {
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
     #[arg(
@@ -76,6 +77,10 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         );
         return Exit::Usage;
     }
+    if arguments.name.as_deref() == Some("") {
+        tell("piecemeal: --name is empty; leave it out to send the file under its own name");
+        return Exit::Usage;
+    }
     let options = Options {
         connections: usize::from(arguments.connections),
         conflict: arguments.on_conflict.map(Into::into),
@@ -83,42 +88,31 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         signals: true,
         ..Options::to(arguments.to.clone())
     };
+    raise_descriptor_limit();
     let items = arguments.items();
-    let (mut bar, mut plain, mut quiet);
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
         ProgressArgument::Auto => ProgressArgument::Plain,
         asked => asked,
     };
-    let progress: &mut dyn Progress = match show {
-        ProgressArgument::Auto | ProgressArgument::Bar => {
-            bar = Bar::new(&items);
-            &mut bar
-        }
-        ProgressArgument::Plain => {
-            plain = Plain;
-            &mut plain
-        }
-        ProgressArgument::None => {
-            quiet = Quiet;
-            &mut quiet
-        }
+    let mut progress: Box<dyn Progress> = match show {
+        ProgressArgument::Auto | ProgressArgument::Bar => Box::new(Bar::new(&items)),
+        ProgressArgument::Plain => Box::new(Plain),
+        ProgressArgument::None => Box::new(Quiet),
     };
     let started = Instant::now();
-    let report = match client::send(&options, items, progress) {
+    let sent = client::send(&options, items, &mut *progress);
+    // A bar is taken away before anything else is written.
+    drop(progress);
+    let report = match sent {
         Ok(report) => report,
         Err(why) => {
             tell(format_args!("piecemeal: {why}{}", hint(&why)));
             return Exit::of(&why);
         }
     };
-    for failure in &report.failures {
-        let path = escaped(failure.item.path.as_os_str().as_encoded_bytes());
-        tell(format_args!(
-            "piecemeal: {path}: {}{}",
-            failure.why,
-            hint(&failure.why)
-        ));
+    for line in failure_lines(&report.failures) {
+        tell(line);
     }
     if show != ProgressArgument::None {
         tell(summary(&report, started.elapsed()));
@@ -130,12 +124,8 @@ impl Arguments {
     fn items(&self) -> Vec<Item> {
         let name_of = |path: &Path| match (&self.name, path.file_name()) {
             (Some(name), _) => name.clone(),
-            (None, Some(name)) => match name.to_str() {
-                Some(name) => name.to_owned(),
-                // What is no UTF-8 can't be a name there. U+FFFD could be one, so what stands for
-                // the bad bytes is a character that the check of names refuses.
-                None => name.to_string_lossy().replace('\u{fffd}', "\0"),
-            },
+            // A name that is none is told from the path; see `reason`.
+            (None, Some(name)) => name.to_str().unwrap_or_default().to_owned(),
             (None, None) => String::new(),
         };
         self.files
@@ -148,14 +138,56 @@ impl Arguments {
     }
 }
 
-fn summary(report: &Report, took: Duration) -> String {
-    let files = |count: usize| {
-        if count == 1 {
-            "1 file".to_owned()
-        } else {
-            format!("{count} files")
+/// What is said of the files that failed, in their order. What has nothing to do with the file is
+/// said once, of all that it befell.
+fn failure_lines(failures: &[Failure]) -> Vec<String> {
+    let mut groups: Vec<(String, &Failure, u64)> = Vec::new();
+    for failure in failures {
+        let why = reason(failure);
+        let group = groups
+            .iter_mut()
+            .find(|(text, _, _)| *text == why && is_about_no_file(&failure.why));
+        match group {
+            Some((_, _, count)) => *count += 1,
+            None => groups.push((why, failure, 1)),
         }
-    };
+    }
+    let lines = groups.into_iter().map(|(why, first, count)| {
+        let path = escaped(first.item.path.as_os_str().as_encoded_bytes());
+        match count {
+            1 => format!("piecemeal: {path}: {why}"),
+            count => format!("piecemeal: {count} files, from {path} on: {why}"),
+        }
+    });
+    lines.collect()
+}
+
+/// Why a file failed, and what would help.
+fn reason(failure: &Failure) -> String {
+    let path = &failure.item.path;
+    if failure.item.name.is_empty() {
+        // It was never given one: its path has none, or none that is text.
+        return if path.is_dir() {
+            "it is a folder; name the files in it".to_owned()
+        } else if path.file_name().is_some() {
+            "its name is not UTF-8; --name gives it another".to_owned()
+        } else {
+            "it has no name; --name gives it one".to_owned()
+        };
+    }
+    format!("{}{}", failure.why, hint(&failure.why))
+}
+
+/// Whether any file would have failed of it.
+fn is_about_no_file(why: &Why) -> bool {
+    match why {
+        Why::Signal | Why::Connect { .. } | Why::Resolve { .. } | Why::TimedOut => true,
+        Why::Refused(refusal) => matches!(refusal.code, Some(Code::Busy | Code::Shutdown)),
+        _ => false,
+    }
+}
+
+fn summary(report: &Report, took: Duration) -> String {
     let seconds = took.as_secs_f64();
     #[expect(
         clippy::cast_precision_loss,
@@ -166,9 +198,12 @@ fn summary(report: &Report, took: Duration) -> String {
     let rate = (report.stored_bytes as f64 / seconds.max(1e-6)) as u64;
     let failed = match report.failures.len() {
         0 => String::new(),
-        count => format!("; {} failed", files(count)),
+        count => format!("; {} failed", show_count(count as u64, "file")),
     };
-    let (stored, bytes) = (files(report.stored), show_size(report.stored_bytes));
+    let (stored, bytes) = (
+        show_count(report.stored as u64, "file"),
+        show_size(report.stored_bytes),
+    );
     format!(
         "{stored} stored, {bytes} in {seconds:.2} s ({}/s){failed}",
         show_size(rate)
@@ -176,20 +211,22 @@ fn summary(report: &Report, took: Duration) -> String {
 }
 
 /// What would help, where that is known.
-pub(super) fn hint(why: &Why) -> &'static str {
+fn hint(why: &Why) -> &'static str {
     match why {
         Why::Resolve { .. } => "; is the name right?",
         Why::Connect { .. } => "; is the server running? `piecemeal serve` starts one",
         Why::Lost(_) => "; send it again: what was stored already is recognised",
-        Why::Local(_) | Why::Broken(_) | Why::Signal | Why::System(_) => "",
+        Why::Local(_) | Why::TakenForName | Why::Broken(_) | Why::Signal | Why::System(_) => "",
         Why::TimedOut => "; --timeout sets how long it may be silent",
         Why::Name { .. } => "; --name gives it another",
         Why::Refused(refusal) => match refusal.code {
             Some(Code::Exists) => "; --name or --on-conflict rename gives it another name",
             Some(Code::BadName) => "; --name gives it another",
-            Some(Code::TooLarge) => "; the server's --max-size allows more",
+            Some(Code::TooLarge) => "; a larger --max-size there would take it",
             Some(Code::NoSpace) => "; somebody has to make room there",
             Some(Code::Digest) => "; it changed while it was sent, or on its way: send it again",
+            // It says itself when.
+            Some(Code::Busy) if refusal.retry.is_some() => "",
             Some(Code::Busy | Code::Shutdown | Code::Timeout) => "; try again later",
             Some(Code::Io) => "; the server's log says more",
             Some(Code::Unknown) => "; send it again: what was stored already is recognised",

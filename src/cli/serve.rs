@@ -17,11 +17,11 @@ use piecemeal::server::{Config, Ended, Event, Server, Summary, raise_descriptor_
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
-use super::units::{Limit, count, duration, show_duration, show_size, size};
+use super::units::{Limit, count, duration, show_count, show_duration, show_size, size};
 use super::{Exit, logging, tell};
 
 #[derive(Debug, Args)]
-#[command(after_help = super::exit::HELP)]
+#[command(after_help = super::exit::SERVE_HELP)]
 pub(super) struct Arguments {
     /// Listen here: 127.0.0.1:9000, [::1]:9000, unix:PATH; port 0 picks a free one. May be
     /// repeated, or have commas
@@ -150,15 +150,9 @@ enum StringsArgument {
 
 pub(super) fn run(arguments: Arguments) -> Exit {
     let counters = Arc::new(Counters::default());
-    let writers = [("stdout", true), ("stderr", false)].map(|(name, out)| {
-        let sink: Box<dyn std::io::Write + Send> = if out {
-            Box::new(std::io::stdout())
-        } else {
-            Box::new(std::io::stderr())
-        };
-        LineWriter::start(name, sink, Arc::clone(&counters))
-    });
-    let [Ok(out), Ok(err)] = writers else {
+    let out = LineWriter::start("stdout", std::io::stdout(), Arc::clone(&counters));
+    let err = LineWriter::start("stderr", std::io::stderr(), Arc::clone(&counters));
+    let (Ok(out), Ok(err)) = (out, err) else {
         tell("piecemeal: can't start a thread");
         return Exit::Other;
     };
@@ -284,12 +278,14 @@ impl Teller {
 
 fn last_line(summary: &Summary) -> String {
     let counts = &summary.counts;
-    let (files, bytes) = (counts.stored, show_size(counts.stored_bytes));
+    let bytes = show_size(counts.stored_bytes);
+    let files = show_count(counts.stored, "file");
     let cut_off = match summary.cut_off {
         0 => String::new(),
+        1 => "; 1 connection was cut off".to_owned(),
         count => format!("; {count} connections were cut off"),
     };
-    format!("stopped; {files} files stored, {bytes}{cut_off}")
+    format!("stopped; {files} stored, {bytes}{cut_off}")
 }
 
 impl Arguments {
@@ -332,10 +328,21 @@ impl Arguments {
             }
             address => address.to_string(),
         };
+        let to = shell_quoted(&to);
         match self.strings {
             StringsArgument::Name => format!("  piecemeal send --to {to} FILE"),
             StringsArgument::Message => format!("  piecemeal say --to {to} TEXT"),
         }
+    }
+}
+
+/// A word as a shell takes it.
+fn shell_quoted(word: &str) -> String {
+    let is_bare = |c: char| c.is_alphanumeric() || "-_./:,@%+=[]".contains(c);
+    if word.chars().all(is_bare) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -368,5 +375,22 @@ impl fmt::Display for Limits<'_> {
             show_duration(*idle_timeout),
             show_duration(self.arguments.shutdown_timeout),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_spaces_or_quotes_can_be_pasted() {
+        for (word, quoted) in [
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("[::1]:9000", "[::1]:9000"),
+            ("unix:/tmp/a b", "'unix:/tmp/a b'"),
+            ("unix:/tmp/it's", r"'unix:/tmp/it'\''s'"),
+        ] {
+            assert_eq!(shell_quoted(word), quoted);
+        }
     }
 }

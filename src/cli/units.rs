@@ -39,6 +39,14 @@ pub(super) fn show_size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
+/// A number of things, in the singular where it is one.
+pub(super) fn show_count(count: impl Into<u128>, thing: &str) -> String {
+    match count.into() {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    }
+}
+
 /// A limit for a start-up line.
 pub(super) fn show_duration(limit: Limit<Duration>) -> String {
     limit.0.map_or_else(

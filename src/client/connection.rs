@@ -58,6 +58,14 @@ impl Connection {
         self.sender.poll_event()
     }
 
+    /// Closes the file whose last byte is sent, and whose digest is too: the answer needs neither,
+    /// and another file may need the descriptor.
+    pub(super) fn close_what_is_sent(&mut self) {
+        if !self.sender.is_sending() {
+            self.source = None;
+        }
+    }
+
     /// Sends what can be sent; `moved` hears how many bytes of files that were.
     pub(super) fn send(
         &mut self,
@@ -100,6 +108,7 @@ impl Connection {
                 },
             }
         }
+        self.close_what_is_sent();
         Work::Blocked
     }
 

@@ -1,7 +1,10 @@
 //! Sends a list of files over a few connections, and gives each file exactly one outcome.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -12,6 +15,10 @@ use crate::net::{Address, Stream, Tuning};
 use crate::proto::sender::{Event, Sender, Upload};
 use crate::proto::{Code, Moment};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
+
+/// Descriptors kept for all else: standard streams, poll, waker, signals, a file whose digest is
+/// taken again.
+const RESERVE: usize = 16;
 
 /// Sends files, and returns when each has an outcome. Blocks the calling thread; `progress` is
 /// called on it.
@@ -30,9 +37,17 @@ pub fn send(
     })?;
     let mut reactor = Reactor::new()?;
     if options.signals {
+        let ending = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // The order matters: the first signal finds the flag unset, and sets it; the second
+            // ends the program, even one that hangs in writing its report.
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&ending))?;
+            signal_hook::flag::register(signal, Arc::clone(&ending))?;
+        }
         reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
     }
-    let wanted = options.connections.clamp(1, items.len().max(1));
+    let most = items.len().min(affordable_connections()).max(1);
+    let wanted = options.connections.clamp(1, most);
     let jobs = Jobs::new(items, progress, reactor.waker());
     let mut driver = Driver {
         options,
@@ -46,6 +61,13 @@ pub fn send(
         reactor.turn(&mut driver, None)?;
     }
     Ok(driver.jobs.finish())
+}
+
+/// How many connections there are descriptors for. Each holds two: its socket and its file.
+fn affordable_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.unwrap_or(usize::MAX).saturating_sub(RESERVE) / 2
 }
 
 /// What the reactor keeps for the client.
@@ -133,9 +155,14 @@ impl Driver<'_> {
 
     /// Begins the next upload, if the connection has room for it.
     fn begin_upload(&mut self, connection: &mut Connection, now: Moment) {
-        while connection.has_room()
-            && let Some((id, item, source)) = self.jobs.begin()
-        {
+        loop {
+            connection.close_what_is_sent();
+            if !connection.has_room() {
+                return;
+            }
+            let Some((id, item, source)) = self.jobs.begin() else {
+                return;
+            };
             let upload = Upload {
                 id,
                 name: item.name,
@@ -158,13 +185,16 @@ impl Driver<'_> {
                     *stage = Stage::Fruitful;
                     self.jobs.stored(id, &receipt);
                 }
+                // A server that is full or stopping has taken nothing of the file, and would say
+                // the same of the next one here; another connection may have its ear.
+                Event::Refused(id, refusal)
+                    if matches!(refusal.code, Some(Code::Busy | Code::Shutdown)) =>
+                {
+                    self.jobs.again(id);
+                    over = Some(Why::Refused(refusal));
+                }
                 Event::Refused(id, refusal) => {
-                    // A server that is full or stopping would say the same of the next file.
-                    if matches!(refusal.code, Some(Code::Busy | Code::Shutdown)) {
-                        over = Some(Why::Refused(refusal.clone()));
-                    } else {
-                        *stage = Stage::Fruitful;
-                    }
+                    *stage = Stage::Fruitful;
                     self.jobs.refused(id, refusal);
                 }
                 Event::TurnedAway(refusal) => over = Some(Why::Refused(refusal)),
@@ -183,14 +213,23 @@ impl Driver<'_> {
         stage: Stage,
         why: &Why,
     ) -> Visit {
+        let turned_away = matches!(why, Why::Refused(_));
         for id in connection.sender.unanswered() {
-            self.jobs.lost(id, why.again());
+            if turned_away {
+                self.jobs.again(id);
+            } else {
+                self.jobs.lost(id, why.clone());
+            }
         }
         self.open -= 1;
         if matches!(stage, Stage::Fruitful) {
             self.connect_more(reactor);
         } else if self.open == 0 {
             self.jobs.fail_queued(why);
+        } else if turned_away {
+            for token in reactor.tokens() {
+                reactor.queue(token);
+            }
         }
         Visit::Close
     }
@@ -285,7 +324,7 @@ impl Driver<'_> {
                 Work::Blocked | Work::Over(_) => {}
             }
             // A small file that was sent to its end makes room for the next one.
-            if !ready.writable || !connection.has_room() || self.jobs.queued() == 0 {
+            if !ready.writable || !connection.has_room() || !self.jobs.can_begin() {
                 return false;
             }
         }
@@ -303,7 +342,14 @@ impl Handler<Entry> for Driver<'_> {
         match entry {
             Entry::Connection(connection, stage) => {
                 let waits = self.visit_connecting(reactor, connection, stage, *ready);
-                waits.unwrap_or_else(|| self.visit_open(reactor, connection, stage, ready))
+                let visit =
+                    waits.unwrap_or_else(|| self.visit_open(reactor, connection, stage, ready));
+                if self.jobs.can_begin_again() {
+                    for token in reactor.tokens() {
+                        reactor.queue(token);
+                    }
+                }
+                visit
             }
             Entry::Signals(signals) => {
                 ready.readable = false;

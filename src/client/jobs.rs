@@ -1,6 +1,9 @@
 //! The files of one sending, and what has become of each: every file has exactly one outcome.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
+
+use rustix::io::Errno;
 
 use super::rehash::Rehash;
 use super::source::Source;
@@ -16,9 +19,21 @@ use crate::reactor::Waker;
 pub(super) struct Job {
     /// Names one try: a file that is announced once more gets another.
     pub(super) id: u64,
+    /// Which of the files given it is: the order that the report has.
+    position: usize,
     pub(super) item: Item,
     /// Its digest, where that was taken before: then it is announced with the name.
     pub(super) digest: Option<Digest>,
+}
+
+/// Whether there are descriptors to open files with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Descriptors {
+    Enough,
+    /// A file waits in the queue for want of one.
+    Lacking,
+    /// So it was, and a file has had its outcome since.
+    Freed,
 }
 
 /// All files of one sending.
@@ -30,7 +45,10 @@ pub(super) struct Jobs<'a> {
     /// announced with their name.
     under_way: HashMap<u64, (Job, bool)>,
     rehash: Rehash,
+    descriptors: Descriptors,
     next_id: u64,
+    /// What failed, and which of the files given that was.
+    failures: Vec<(usize, Failure)>,
     report: Report,
 }
 
@@ -42,7 +60,9 @@ impl<'a> Jobs<'a> {
             queue: VecDeque::new(),
             under_way: HashMap::new(),
             rehash: Rehash::new(waker),
+            descriptors: Descriptors::Enough,
             next_id: 0,
+            failures: Vec::new(),
             report: Report::default(),
         };
         // A server may allow less than this, and then says so.
@@ -50,12 +70,18 @@ impl<'a> Jobs<'a> {
             allow_hidden: true,
             allow_folders: true,
         };
-        for item in items {
-            match Name::parse(&item.name, rules) {
-                Ok(_) => jobs.push(item, None),
+        for (position, item) in items.into_iter().enumerate() {
+            let job = Job {
+                id: 0,
+                position,
+                item,
+                digest: None,
+            };
+            match Name::parse(&job.item.name, rules) {
+                Ok(_) => jobs.push(job),
                 Err(fault) => {
-                    let name = item.name.clone();
-                    jobs.fail(item, Why::Name { name, fault });
+                    let name = job.item.name.clone();
+                    jobs.fail(job, Why::Name { name, fault });
                 }
             }
         }
@@ -67,16 +93,27 @@ impl<'a> Jobs<'a> {
         self.queue.len()
     }
 
+    /// Whether a file can be begun now, as far as is known.
+    pub(super) fn can_begin(&self) -> bool {
+        !self.queue.is_empty() && self.descriptors != Descriptors::Lacking
+    }
+
     /// Whether no file will wait for a connection any more.
     pub(super) fn are_all_begun(&self) -> bool {
         self.queue.is_empty() && self.rehash.is_idle()
     }
 
-    /// The next file, open to be sent. Those that can't be opened fail.
+    /// The next file, open to be sent. Those that can't be opened fail. Where only descriptors are
+    /// lacking, it is the next one again once one that is under way has had its outcome.
     pub(super) fn begin(&mut self) -> Option<(u64, Item, Source)> {
         while let Some(job) = self.queue.pop_front() {
             match Source::open(&job.item.path, job.digest) {
-                Err(error) => self.fail(job.item, Why::Local(error.to_string())),
+                Err(error) if lacks_descriptors(&error) && !self.under_way.is_empty() => {
+                    self.descriptors = Descriptors::Lacking;
+                    self.queue.push_front(job);
+                    return None;
+                }
+                Err(error) => self.fail(job, Why::Local(error.to_string())),
                 Ok(source) => {
                     self.progress.begun(&job.item, source.size());
                     let announced = matches!(source.check(), Check::Known(_));
@@ -89,6 +126,16 @@ impl<'a> Jobs<'a> {
         None
     }
 
+    /// Whether connections that lacked a descriptor for their next file may find one now. Says so
+    /// once.
+    pub(super) fn can_begin_again(&mut self) -> bool {
+        let again = self.descriptors == Descriptors::Freed;
+        if again {
+            self.descriptors = Descriptors::Enough;
+        }
+        again
+    }
+
     pub(super) fn moved(&mut self, bytes: u64) {
         self.progress.moved(bytes);
     }
@@ -98,7 +145,7 @@ impl<'a> Jobs<'a> {
     }
 
     pub(super) fn stored(&mut self, id: u64, receipt: &Receipt) {
-        if let Some((job, _)) = self.under_way.remove(&id) {
+        if let Some((job, _)) = self.ended(id) {
             self.report.stored += 1;
             self.report.stored_bytes += receipt.size;
             self.progress.stored(&job.item, receipt);
@@ -109,10 +156,21 @@ impl<'a> Jobs<'a> {
     /// bytes, the file that is there may be this very one, from an earlier try: it is announced
     /// once more, with its digest, and the server says.
     pub(super) fn refused(&mut self, id: u64, refusal: Refusal) {
-        match self.under_way.remove(&id) {
-            Some((job, false)) if refusal.code == Some(Code::Exists) => self.rehash.start(job),
-            Some((job, _)) => self.fail(job.item, Why::Refused(refusal)),
+        match self.ended(id) {
+            Some((job, false)) if refusal.code == Some(Code::Exists) => {
+                if let Err((job, error)) = self.rehash.start(job) {
+                    self.fail(job, Why::Local(error.to_string()));
+                }
+            }
+            Some((job, _)) => self.fail(job, Why::Refused(refusal)),
             None => {}
+        }
+    }
+
+    /// A file that was begun is to be begun again, on another connection.
+    pub(super) fn again(&mut self, id: u64) {
+        if let Some((job, _)) = self.ended(id) {
+            self.push(job);
         }
     }
 
@@ -120,23 +178,30 @@ impl<'a> Jobs<'a> {
     pub(super) fn collect_rehashed(&mut self) {
         while let Some((job, digest)) = self.rehash.poll() {
             match digest {
-                Ok(digest) => self.push(job.item, Some(digest)),
-                Err(error) => self.fail(job.item, Why::Local(error.to_string())),
+                Ok(digest) => self.push(Job {
+                    digest: Some(digest),
+                    ..job
+                }),
+                // It is announced anew, and its digest is taken when it is refused again.
+                Err(error) if lacks_descriptors(&error) && !self.under_way.is_empty() => {
+                    self.push(job);
+                }
+                Err(error) => self.fail(job, Why::Local(error.to_string())),
             }
         }
     }
 
     /// A file that was begun fails.
     pub(super) fn lost(&mut self, id: u64, why: Why) {
-        if let Some((job, _)) = self.under_way.remove(&id) {
-            self.fail(job.item, why);
+        if let Some((job, _)) = self.ended(id) {
+            self.fail(job, why);
         }
     }
 
     /// Every file that waits for a connection fails.
     pub(super) fn fail_queued(&mut self, why: &Why) {
         for job in std::mem::take(&mut self.queue) {
-            self.fail(job.item, why.again());
+            self.fail(job, why.clone());
         }
     }
 
@@ -145,6 +210,9 @@ impl<'a> Jobs<'a> {
         for id in self.under_way.keys().copied().collect::<Vec<_>>() {
             self.lost(id, Why::Lost("it ended early".to_owned()));
         }
+        self.failures.sort_by_key(|(position, _)| *position);
+        let failures = self.failures.into_iter().map(|(_, failure)| failure);
+        self.report.failures = failures.collect();
         self.report
     }
 
@@ -153,22 +221,40 @@ impl<'a> Jobs<'a> {
         self.report.signal = Some(signal);
         self.fail_queued(&Why::Signal);
         for (job, _) in std::mem::take(&mut self.under_way).into_values() {
-            self.fail(job.item, Why::Signal);
+            self.fail(job, Why::Signal);
         }
         for job in self.rehash.abandon() {
             self.fail(job, Why::Signal);
         }
     }
 
-    fn push(&mut self, item: Item, digest: Option<Digest>) {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.queue.push_back(Job { id, item, digest });
+    /// A file is under way no more.
+    fn ended(&mut self, id: u64) -> Option<(Job, bool)> {
+        let job = self.under_way.remove(&id);
+        if self.descriptors == Descriptors::Lacking {
+            self.descriptors = Descriptors::Freed;
+        }
+        job
     }
 
-    fn fail(&mut self, item: Item, why: Why) {
-        let failure = Failure { item, why };
-        self.progress.failed(&failure);
-        self.report.failures.push(failure);
+    fn push(&mut self, job: Job) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.queue.push_back(Job { id, ..job });
     }
+
+    fn fail(&mut self, job: Job, why: Why) {
+        let failure = Failure {
+            item: job.item,
+            why,
+        };
+        self.progress.failed(&failure);
+        self.failures.push((job.position, failure));
+    }
+}
+
+/// Whether a file can't be opened for want of descriptors, the process's or the system's.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    let lacking = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    lacking.contains(&error.raw_os_error())
 }

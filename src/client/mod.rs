@@ -38,7 +38,8 @@ pub use talk::Conversation;
 pub struct Options {
     /// The server.
     pub to: Endpoint,
-    /// Connections to send over, at most one a file.
+    /// Connections to send over, at most one a file, and no more than half the descriptors that
+    /// the process may have.
     pub connections: usize,
     /// What is done about a name that is taken; `None` leaves it to the server.
     pub conflict: Option<Conflict>,
@@ -47,7 +48,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long one address may take to be connected to; `None` leaves it to the system.
     pub connect_timeout: Option<Duration>,
-    /// Whether SIGINT and SIGTERM end the sending, with a report of what is stored.
+    /// Whether SIGINT and SIGTERM end the sending, with a report of what is stored. A second one
+    /// ends the program at once, also after [`send`] has returned: the handlers stay installed.
     pub signals: bool,
 }
 
@@ -81,7 +83,7 @@ pub trait Progress {
         let _ = to;
     }
 
-    /// A file's bytes begin to be sent: so many.
+    /// A file's bytes begin to be sent: so many. A file that is announced once more begins twice.
     fn begun(&mut self, item: &Item, size: u64) {
         let _ = (item, size);
     }

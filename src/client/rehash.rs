@@ -1,31 +1,36 @@
-//! Digests of whole files, taken on threads of their own while the loop goes on sending.
+//! Digests of whole files, taken one after another on a thread of its own while the loop goes on
+//! sending.
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use super::Item;
 use super::jobs::Job;
 use super::source::Source;
 use crate::proto::Digest;
 use crate::reactor::Waker;
 
+/// A file to be read, by its job's number.
+type Task = (u64, PathBuf);
+/// What came of it.
+type Outcome = (u64, io::Result<Digest>);
+
 /// Files whose digests are being taken.
 pub(super) struct Rehash {
     waker: Waker,
-    report: Sender<(Job, io::Result<Digest>)>,
-    done: Receiver<(Job, io::Result<Digest>)>,
-    running: HashMap<u64, Item>,
+    /// The thread's ends, once there was something for it to do. More threads would have the disk
+    /// read many files at once, to no gain.
+    worker: Option<(Sender<Task>, Receiver<Outcome>)>,
+    running: HashMap<u64, Job>,
 }
 
 impl Rehash {
     pub(super) fn new(waker: Waker) -> Rehash {
-        let (report, done) = channel();
         Rehash {
             waker,
-            report,
-            done,
+            worker: None,
             running: HashMap::new(),
         }
     }
@@ -35,26 +40,52 @@ impl Rehash {
         self.running.is_empty()
     }
 
-    /// Begins to take a file's digest; the loop is woken when it is there.
-    pub(super) fn start(&mut self, job: Job) {
-        self.running.insert(job.id, job.item.clone());
-        let (report, waker) = (self.report.clone(), self.waker.clone());
-        thread::spawn(move || {
-            let digest = Source::open(&job.item.path, None).and_then(Source::into_digest);
-            // Nobody waits for it any more when the sending was given up.
-            let _ = report.send((job, digest));
-            waker.wake();
-        });
+    /// Has a file's digest taken; the loop is woken when it is there. Fails where the thread can't
+    /// be started.
+    pub(super) fn start(&mut self, job: Job) -> Result<(), (Job, io::Error)> {
+        let (tasks, _) = match &mut self.worker {
+            Some(worker) => worker,
+            none => match start_worker(self.waker.clone()) {
+                Ok(worker) => none.insert(worker),
+                Err(error) => return Err((job, error)),
+            },
+        };
+        tasks
+            .send((job.id, job.item.path.clone()))
+            .expect("the thread lives as long as both channels");
+        self.running.insert(job.id, job);
+        Ok(())
     }
 
     /// A file whose digest is there, or could not be taken.
     pub(super) fn poll(&mut self) -> Option<(Job, io::Result<Digest>)> {
-        let (job, digest) = self.done.try_recv().ok()?;
-        self.running.remove(&job.id).map(|_| (job, digest))
+        let (_, outcomes) = self.worker.as_ref()?;
+        let (id, digest) = outcomes.try_recv().ok()?;
+        self.running.remove(&id).map(|job| (job, digest))
     }
 
-    /// Forgets those that are still being taken; returns their files.
-    pub(super) fn abandon(&mut self) -> Vec<Item> {
+    /// Forgets those that are still being taken; returns them. The thread ends after the file that
+    /// it is at.
+    pub(super) fn abandon(&mut self) -> Vec<Job> {
+        self.worker = None;
         std::mem::take(&mut self.running).into_values().collect()
     }
+}
+
+fn start_worker(waker: Waker) -> io::Result<(Sender<Task>, Receiver<Outcome>)> {
+    let (tasks, to_do) = channel::<Task>();
+    let (done, outcomes) = channel();
+    thread::Builder::new()
+        .name("rehash".to_owned())
+        .spawn(move || {
+            for (id, path) in to_do {
+                let digest = Source::open(&path, None).and_then(Source::into_digest);
+                // Nobody waits for it any more when the sending was given up.
+                if done.send((id, digest)).is_err() {
+                    return;
+                }
+                waker.wake();
+            }
+        })?;
+    Ok((tasks, outcomes))
 }

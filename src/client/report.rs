@@ -18,7 +18,7 @@ pub struct Report {
     pub stored: usize,
     /// Their bytes.
     pub stored_bytes: u64,
-    /// Files that are not, or not for certain.
+    /// Files that are not, or not for certain, in the order in which they were given.
     pub failures: Vec<Failure>,
     /// The signal that ended the sending, if one did.
     pub signal: Option<i32>,
@@ -35,7 +35,7 @@ pub struct Failure {
 
 /// Why a file was not stored, or a text not answered. Its `Display` is a line for a person, with
 /// nothing of a peer's raw.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum Why {
     /// The host has no address.
     #[error("can't find {to}: {error}")]
@@ -65,6 +65,9 @@ pub enum Why {
     /// The server broke the protocol.
     #[error("{0}; is it a piecemeal server?")]
     Broken(#[from] Broken),
+    /// The server took a text for the name of a file that is to come.
+    #[error("the server took it for a file's name; does it run with --strings message?")]
+    TakenForName,
     /// The file can't be read.
     #[error("can't read it: {0}")]
     Local(String),
@@ -81,32 +84,11 @@ pub enum Why {
     Signal,
     /// The loop itself failed.
     #[error("{0}")]
-    System(#[from] io::Error),
+    System(String),
 }
 
-impl Why {
-    /// The same reason for another file: an error of the system is told by its text.
-    pub(super) fn again(&self) -> Why {
-        match self {
-            Why::Resolve { to, error } => Why::Resolve {
-                to: to.clone(),
-                error: error.clone(),
-            },
-            Why::Connect { to, error } => Why::Connect {
-                to: to.clone(),
-                error: error.clone(),
-            },
-            Why::Lost(how) => Why::Lost(how.clone()),
-            Why::Refused(refusal) => Why::Refused(refusal.clone()),
-            Why::TimedOut => Why::TimedOut,
-            Why::Broken(broken) => Why::Broken(*broken),
-            Why::Local(error) => Why::Local(error.clone()),
-            Why::Name { name, fault } => Why::Name {
-                name: name.clone(),
-                fault: *fault,
-            },
-            Why::Signal => Why::Signal,
-            Why::System(error) => Why::System(io::Error::new(error.kind(), error.to_string())),
-        }
+impl From<io::Error> for Why {
+    fn from(error: io::Error) -> Why {
+        Why::System(error.to_string())
     }
 }

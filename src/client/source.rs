@@ -42,6 +42,10 @@ impl Source {
         if !facts.is_file() {
             return Err(io::Error::other("it is not a plain file"));
         }
+        // The files of /proc say that they are empty, and are not.
+        if facts.len() == 0 && file.read_at(&mut [0], 0)? > 0 {
+            return Err(io::Error::other("its size is not known beforehand"));
+        }
         let mut source = Source {
             file,
             size: facts.len(),

@@ -6,6 +6,7 @@ use super::connection::{BUDGET, Connection, Work};
 use super::{Options, Why};
 use crate::net::{Address, Stream, Tuning};
 use crate::proto::Moment;
+use crate::proto::reply::Answer;
 use crate::proto::sender::{Event, Sender};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
 
@@ -25,7 +26,8 @@ struct Talk {
 }
 
 impl Conversation {
-    /// Connects to the first address that answers.
+    /// Connects to the first address that answers. Of the options it takes where to, and both
+    /// timeouts; `connections`, `conflict` and `signals` mean nothing to it.
     ///
     /// # Errors
     /// [`Why::Resolve`] and [`Why::Connect`].
@@ -121,7 +123,10 @@ impl Handler<Connection> for Talk {
         let received = connection.receive(ready, now);
         while let Some(event) = connection.poll_event() {
             self.outcome = match event {
-                Event::Said(_, answer) => Some(Ok(answer)),
+                Event::Said(_, answer) => Some(match Answer::parse(&answer) {
+                    Answer::Ok { .. } => Err(Why::TakenForName),
+                    _ => Ok(answer),
+                }),
                 Event::Refused(_, refusal) | Event::TurnedAway(refusal) => {
                     Some(Err(Why::Refused(refusal)))
                 }

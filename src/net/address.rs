@@ -113,6 +113,15 @@ impl Endpoint {
     }
 }
 
+impl From<Address> for Endpoint {
+    fn from(address: Address) -> Endpoint {
+        match address {
+            Address::Tcp(address) => Endpoint::Host(address.ip().to_string(), address.port()),
+            Address::Unix(path) => Endpoint::Unix(path),
+        }
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = ParseError;
 
@@ -180,7 +189,10 @@ mod tests {
             "unix:/tmp/a b.sock",
         ] {
             assert_eq!(text.parse::<Address>().expect(text).to_string(), text);
-            assert_eq!(text.parse::<Endpoint>().expect(text).to_string(), text);
+            let endpoint: Endpoint = text.parse().expect(text);
+            assert_eq!(endpoint.to_string(), text);
+            let address: Address = text.parse().expect(text);
+            assert_eq!(Endpoint::from(address), endpoint);
         }
         assert_eq!(
             "files.example:9000".parse(),

@@ -160,14 +160,10 @@ impl Sender {
     pub fn begin(&mut self, upload: Upload, now: Moment) {
         debug_assert!(self.has_room(), "the caller has asked");
         self.moved_if_idle(now);
-        let digest = match upload.digest {
-            Check::Known(digest) => Some(digest),
-            Check::AtEnd | Check::None => None,
-        };
         let put = Put {
             name: upload.name.clone(),
             size: Some(upload.size),
-            digest,
+            digest: upload.digest.known(),
             explicit_end: upload.digest == Check::AtEnd,
             conflict: upload.conflict,
         };
@@ -219,6 +215,15 @@ impl Sender {
             }
             _ => None,
         }
+    }
+
+    /// Whether an upload's bytes, or the digest that follows them, are still to be sent, now or
+    /// after an answer.
+    pub fn is_sending(&self) -> bool {
+        matches!(
+            self.state,
+            State::Asking(_) | State::Body { .. } | State::Sealing(_)
+        )
     }
 
     /// So many bytes of [`Sender::body`] were sent.
@@ -337,16 +342,12 @@ impl Sender {
         let left = upload.size - offset;
         header::write(Kind::data_for(left), left, &mut self.out);
         let id = upload.id;
-        let digest = match upload.digest {
-            Check::Known(digest) => Some(digest),
-            Check::AtEnd | Check::None => None,
-        };
         self.expected.push_back(match upload.digest {
             Check::AtEnd => Expected::Part(id),
             Check::Known(_) | Check::None => Expected::Receipt {
                 id,
                 size: upload.size,
-                digest,
+                digest: upload.digest.known(),
             },
         });
         self.state = State::Body { upload, offset };

@@ -25,7 +25,7 @@ impl Waker {
         Ok(Waker(Arc::new(Alarm { waker, rung })))
     }
 
-    /// Makes the loop call [`Handler::woken`] soon. Wakes that come together may count as one.
+    /// Makes the loop call [`Handler::woken`](super::Handler::woken) soon. Wakes that come together may count as one.
     pub fn wake(&self) {
         if self.0.rung.swap(true, Ordering::AcqRel) {
             return;

@@ -11,7 +11,7 @@
 //! let config = Config { bind: vec!["127.0.0.1:0".parse()?], ..Config::default() };
 //! let server = Server::bind(config, store)?.start()?;
 //!
-//! let options = client::Options::to(server.addresses()[0].to_string().parse()?);
+//! let options = client::Options::to(server.addresses()[0].clone().into());
 //! let path = std::env::temp_dir().join(format!("piecemeal-example-{}", std::process::id()));
 //! std::fs::write(&path, "whole")?;
 //! let item = Item { path: path.clone(), name: "example.txt".into() };

@@ -32,6 +32,16 @@ pub enum Check {
     None,
 }
 
+impl Check {
+    /// The digest, where it is known beforehand.
+    pub(super) fn known(self) -> Option<Digest> {
+        match self {
+            Check::Known(digest) => Some(digest),
+            Check::AtEnd | Check::None => None,
+        }
+    }
+}
+
 /// What a server's bytes have come to mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
