@@ -57,7 +57,7 @@ pub fn send(
         open: 0,
     };
     driver.connect_more(&mut reactor);
-    while driver.open > 0 || !driver.jobs.are_all_begun() {
+    while !driver.jobs.is_signalled() && (driver.open > 0 || !driver.jobs.are_all_begun()) {
         reactor.turn(&mut driver, None)?;
     }
     Ok(driver.jobs.finish())
@@ -355,7 +355,6 @@ impl Handler<Entry> for Driver<'_> {
                 ready.readable = false;
                 if let Some(signal) = signals.pending().last() {
                     self.jobs.signalled(signal);
-                    self.open = 0;
                 }
                 Visit::Wait(None)
             }

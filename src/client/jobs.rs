@@ -216,6 +216,11 @@ impl<'a> Jobs<'a> {
         self.report
     }
 
+    /// Whether a signal has ended the sending.
+    pub(super) fn is_signalled(&self) -> bool {
+        self.report.signal.is_some()
+    }
+
     /// Gives up: a signal came.
     pub(super) fn signalled(&mut self, signal: i32) {
         self.report.signal = Some(signal);

@@ -51,7 +51,10 @@ impl Chase {
             writeback::start(file, from, to - from);
         }
         if self.wants_digest {
-            hash_range(file, from, to, &mut at.hasher, block, &|| true)?;
+            // A copy, so that a read that fails in the middle leaves no block counted twice.
+            let mut hasher = at.hasher.clone();
+            hash_range(file, from, to, &mut hasher, block, &|| true)?;
+            at.hasher = hasher;
         }
         at.bytes = from.max(to);
         Ok(())

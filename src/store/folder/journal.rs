@@ -14,13 +14,19 @@ use std::os::fd::OwnedFd;
 
 /// The magic number that ext2, ext3 and ext4 share.
 const EXT: rustix::fs::FsWord = 0xef53;
+/// Those of file systems whose folders bring their links along: XFS, Btrfs, F2FS; and of tmpfs,
+/// which keeps nothing anyway.
+const KEEPING: [rustix::fs::FsWord; 4] = [0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
 
 /// Whether a link survives with its folder's sync. Where that can't be found out, it is taken
 /// not to.
 #[cfg(target_os = "linux")]
 pub(super) fn keeps_links(folder: &OwnedFd) -> bool {
-    let is_ext = rustix::fs::fstatfs(folder).is_ok_and(|facts| matches!(facts.f_type, EXT));
-    !is_ext || device_of(folder).is_some_and(|device| has_journal(&device))
+    match rustix::fs::fstatfs(folder).map(|facts| facts.f_type) {
+        Ok(EXT) => device_of(folder).is_some_and(|device| has_journal(&device)),
+        Ok(magic) => KEEPING.contains(&magic),
+        Err(_) => false,
+    }
 }
 
 /// What other systems do is not known.

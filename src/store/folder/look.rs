@@ -73,7 +73,7 @@ impl Stamp {
     fn is_settled(&self) -> bool {
         let since = |passed: Duration| i64::try_from(passed.as_secs()).unwrap_or(i64::MAX);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        now.is_ok_and(|now| since(now) - self.changed.0 > since(SETTLED))
+        now.is_ok_and(|now| since(now).saturating_sub(self.changed.0) > since(SETTLED))
     }
 }
 
@@ -88,12 +88,14 @@ fn look(
         return Ok(None);
     };
     let stamp = Stamp::of(&facts);
+    // Now, and not after the read, which may take longer than a file takes to settle.
+    let is_settled = stamp.is_settled();
     let known = remembered.get(&stamp).copied();
     let has = match known {
         Some(known) => known,
         None => digest::of_file_while(&file, facts.len(), block, &|| !root.is_closing())?,
     };
-    if known.is_none() && stamp.is_settled() {
+    if known.is_none() && is_settled {
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }

@@ -34,7 +34,7 @@ mod writeback;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
@@ -45,6 +45,10 @@ use look::Look;
 use reports::Reports;
 use root::{Naming, Root};
 pub use upload::FolderUpload;
+
+/// Given-up uploads whose blocks wait to be given back. Their descriptors are nobody's claim, so
+/// there can't be many; a further one is freed by whoever gave it up, slow as that may be.
+const DISCARDS: usize = 8;
 
 /// What a stored file survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +77,7 @@ struct Queues {
     jobs: Sender<Job>,
     tasks: Sender<Task>,
     looks: Sender<Look>,
-    discards: Sender<Discard>,
+    discards: SyncSender<Discard>,
 }
 
 impl FolderStore {
@@ -91,7 +95,7 @@ impl FolderStore {
         let (jobs, job_queue) = channel();
         let (tasks, task_queue) = channel();
         let (looks, look_queue) = channel();
-        let (discards, discard_queue) = channel();
+        let (discards, discard_queue) = sync_channel(DISCARDS);
         let (report, done) = channel();
         let reports = Reports::new(report);
         let committer = committer::start(Arc::clone(&root), job_queue, reports.clone())?;

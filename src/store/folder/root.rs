@@ -122,13 +122,13 @@ impl Root {
                 .map_err(|error| Error::from_call("create a file", error))?
                 .into();
         let unfinished = Unfinished::new(file, Some(Partial { work, name }));
-        unfinished.lock()?;
-        // Another server's sweep may have been here before the lock.
-        let links = rustix::fs::fstat(&unfinished.file).map(|facts| facts.st_nlink);
-        if links == Ok(0) {
-            self.create()
-        } else {
+        // Another server's sweep may be here before the lock, or have been.
+        let is_mine = unfinished.lock()?
+            && rustix::fs::fstat(&unfinished.file).is_ok_and(|facts| facts.st_nlink > 0);
+        if is_mine {
             Ok(unfinished)
+        } else {
+            self.create()
         }
     }
 

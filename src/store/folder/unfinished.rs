@@ -33,10 +33,13 @@ impl Unfinished {
         }
     }
 
-    /// Says that it belongs to a server that runs.
-    pub(super) fn lock(&self) -> Result<(), Error> {
-        rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| Error::from_call("lock a file", error))
+    /// Says that it belongs to a server that runs. Returns whether nobody else has a lock on it.
+    pub(super) fn lock(&self) -> Result<bool, Error> {
+        match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(Error::from_call("lock a file", error)),
+        }
     }
 
     /// Reserves space for `total` bytes.

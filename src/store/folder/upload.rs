@@ -137,7 +137,7 @@ impl Drop for FolderUpload {
         if let Some(queues) = self.queues.upgrade().filter(|_| large)
             && let Some(unfinished) = self.unfinished.take()
         {
-            let _ = queues.discards.send(Discard {
+            let _ = queues.discards.try_send(Discard {
                 _unfinished: unfinished,
                 _chase: self.chase.take(),
             });
