@@ -40,8 +40,8 @@ impl Rehash {
         self.running.is_empty()
     }
 
-    /// Has a file's digest taken; the loop is woken when it is there. Fails where the thread can't
-    /// be started.
+    /// Has a file's digest taken; the loop is woken when it is there. Fails where there is no
+    /// thread for it.
     pub(super) fn start(&mut self, job: Job) -> Result<(), (Job, io::Error)> {
         let (tasks, _) = match &mut self.worker {
             Some(worker) => worker,
@@ -50,9 +50,9 @@ impl Rehash {
                 Err(error) => return Err((job, error)),
             },
         };
-        tasks
-            .send((job.id, job.item.path.clone()))
-            .expect("the thread lives as long as both channels");
+        if tasks.send((job.id, job.item.path.clone())).is_err() {
+            return Err((job, io::Error::other("the thread that reads it has died")));
+        }
         self.running.insert(job.id, job);
         Ok(())
     }

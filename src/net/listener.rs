@@ -1,6 +1,7 @@
 //! A listening socket, TCP or Unix.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,7 @@ impl Listener {
     /// Listens at an address. An error says who has it already, where that can be found out.
     pub fn bind(address: &Address, tuning: Tuning) -> io::Result<Listener> {
         let bound = match address {
-            Address::Tcp(_) => Listener::bind_tcp(address, tuning),
+            Address::Tcp(wanted) => Listener::bind_tcp(*wanted, tuning),
             Address::Unix(path) => Listener::bind_unix(path),
         };
         bound.map_err(|error| explain(error, address))
@@ -84,10 +85,7 @@ impl Listener {
         }
     }
 
-    fn bind_tcp(address: &Address, tuning: Tuning) -> io::Result<Listener> {
-        let Address::Tcp(wanted) = *address else {
-            unreachable!("the caller has matched")
-        };
+    fn bind_tcp(wanted: SocketAddr, tuning: Tuning) -> io::Result<Listener> {
         let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, None)?;
         // A server that is started again gets its port although old connections linger.
         socket.set_reuse_address(true)?;

@@ -49,10 +49,11 @@ impl Job {
         if root.has_failed() {
             return Err(Error::Failed);
         }
-        assert_eq!(
-            self.written, self.seal.size,
-            "the machine counts what it moves"
-        );
+        if self.written != self.seal.size {
+            // Our own mistake, and one that must cost this upload only.
+            let why = format!("{} bytes, and not {}", self.written, self.seal.size);
+            return Err(Error::from_call("count bytes", io::Error::other(why)));
+        }
         if let Some(digest) = self.seal.digest
             && self.digest(root, block)? != digest
         {
@@ -108,16 +109,19 @@ impl Job {
             }
             Some(name) => match place(name.as_str()) {
                 Ok(()) => name.to_string(),
-                // A large one's twin was looked for by the bulk worker.
-                Err(Error::Exists) if self.written <= IN_ORDER_SIZE => {
-                    match (self.twin(root, block)?, self.conflict) {
+                Err(Error::Exists) => {
+                    // A large one's twin was looked for by a bulk worker.
+                    let is_small = self.written <= IN_ORDER_SIZE;
+                    let twin = if is_small {
+                        self.twin(root, block)?
+                    } else {
+                        None
+                    };
+                    match (twin, self.conflict) {
                         (Some(twin), _) => return Ok(twin),
                         (None, Conflict::Rename) => numbers.first_free(name, place)?,
                         (None, _) => return Err(Error::Exists),
                     }
-                }
-                Err(Error::Exists) if self.conflict == Conflict::Rename => {
-                    numbers.first_free(name, place)?
                 }
                 Err(error) => return Err(error),
             },
