@@ -3,6 +3,7 @@
 mod cuts;
 mod deadlines;
 mod meaning;
+mod order;
 mod table;
 
 use std::collections::VecDeque;

@@ -1,0 +1,177 @@
+//! What is kept, what is not, and what is left behind.
+
+use super::*;
+
+#[test]
+fn a_file_is_seen_whole_or_not_at_all() {
+    for mut shelf in Shelf::of_each_kind() {
+        let mut upload = shelf.begin(&named("a.txt")).expect("it begins");
+        shelf.store.write(&mut upload, b"half").expect("room");
+        assert!(!shelf.folder.path().join("a.txt").exists());
+        drop(upload);
+        assert_eq!(shelf.names(), [] as [&str; 0]);
+        let receipt = shelf.put(&named("a.txt"), b"whole").expect("stored");
+        assert_eq!(receipt.durable, shelf.store.root.durable);
+        assert_eq!(shelf.files()["a.txt"], b"whole");
+    }
+}
+
+#[test]
+fn bytes_with_another_digest_are_not_kept() {
+    // The larger ones are followed by the bulk worker while they grow.
+    for size in [0, 1000, 9 << 20, 20 << 20] {
+        for mut shelf in Shelf::of_each_kind() {
+            let bytes: Vec<u8> = (0..size)
+                .map(|i: u32| i.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+                .collect();
+            let wrong = Order {
+                digest: Some(Digest([1; 32])),
+                ..named("wrong")
+            };
+            assert!(
+                matches!(shelf.put(&wrong, &bytes), Err(Error::Digest)),
+                "{size}"
+            );
+            let right = with_digest("right", &bytes);
+            assert_eq!(
+                shelf.put(&right, &bytes).expect("stored").digest,
+                right.digest
+            );
+            assert_eq!(shelf.names(), ["right"]);
+        }
+    }
+}
+
+#[test]
+fn a_large_size_is_reserved_beside_the_loop_and_the_file_stays_as_long_as_it_is() {
+    for mut shelf in Shelf::of_each_kind() {
+        let size = 64 << 20;
+        let order = Order {
+            size: Some(size),
+            ..named("a")
+        };
+        let Ok(Opening::Reserving(upload)) = shelf.store.begin(&order, KEY) else {
+            panic!("it takes a while");
+        };
+        assert!(matches!(shelf.done(), Done::Reserved(KEY, Ok(()))));
+        let facts = upload.facts();
+        assert_eq!(facts.len(), 0);
+        assert!(facts.blocks() * 512 >= size, "{} blocks", facts.blocks());
+        drop(upload);
+        assert_eq!(shelf.names_at_the_end(), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn a_size_that_no_disk_has_is_refused_at_once() {
+    for mut shelf in Shelf::of_each_kind() {
+        for size in [u64::MAX, 1 << 63, (1 << 63) - 1] {
+            let order = Order {
+                size: Some(size),
+                ..named("a")
+            };
+            assert!(
+                matches!(shelf.begin(&order), Err(Error::TooBig | Error::Full(_))),
+                "{size}"
+            );
+        }
+        assert_eq!(shelf.names_at_the_end(), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn what_a_killed_server_left_is_swept_and_what_another_has_under_way_is_not() {
+    let mut running = Shelf::new(Durability::None, Naming::Partial);
+    let work = running.folder.path().join(".piecemeal");
+    let mut upload = running.begin(&named("a")).expect("it begins");
+    running.store.write(&mut upload, b"half").expect("room");
+    fs::write(work.join("dead.part"), "half").expect("written");
+    drop(Root::open(running.folder.path(), Durability::None, Naming::Best).expect("it opens"));
+    let left: Vec<_> = fs::read_dir(&work).expect("there").flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_ne!(left[0].file_name(), "dead.part");
+    running.store.commit(
+        upload,
+        Seal {
+            size: 4,
+            digest: None,
+        },
+        KEY,
+    );
+    assert!(matches!(running.done(), Done::Stored(KEY, Ok(_))));
+    assert_eq!(running.files()["a"], b"half");
+}
+
+#[test]
+fn the_work_folder_is_there_only_while_somebody_needs_it() {
+    let idle = Shelf::new(Durability::None, Naming::Best);
+    assert!(!idle.folder.path().join(".piecemeal").exists());
+    let Shelf {
+        store: one, folder, ..
+    } = Shelf::new(Durability::None, Naming::Partial);
+    let work = folder.path().join(".piecemeal");
+    let open = || Root::open(folder.path(), Durability::None, Naming::Partial).expect("it opens");
+    drop(open());
+    assert!(work.exists(), "the first one still uses it");
+    drop(one);
+    assert!(!work.exists());
+}
+
+#[test]
+fn a_store_that_goes_finishes_its_commits_and_leaves_nothing_else() {
+    for naming in [Naming::Best, Naming::Partial] {
+        let Shelf {
+            mut store,
+            woken,
+            folder,
+        } = Shelf::new(Durability::Full, naming);
+        for name in ["a", "b", "c"] {
+            let Ok(Opening::Open(upload)) = store.begin(&named(name), KEY) else {
+                panic!("{name}")
+            };
+            store.commit(upload, Seal::default(), KEY);
+        }
+        drop((store, woken));
+        let names = fs::read_dir(folder.path()).expect("there").flatten();
+        let mut names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+}
+
+#[test]
+fn a_folder_that_can_not_be_used_is_named_in_the_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("written");
+    for path in [file.clone(), file.join("below"), "/proc".into()] {
+        let error = FolderStore::open(&path, Durability::Full).expect_err("it can't be used");
+        assert!(
+            error.to_string().contains(path.to_str().expect("text")),
+            "{error}"
+        );
+    }
+    FolderStore::open(&folder.path().join("new/er"), Durability::Full).expect("it is made");
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_begun_any_more() {
+    let mut shelf = Shelf::new(Durability::Full, Naming::Best);
+    let mut upload = shelf.begin(&named("a")).expect("it begins");
+    shelf.store.write(&mut upload, b"x").expect("room");
+    shelf.store.root.set_failed();
+    assert!(matches!(shelf.begin(&named("b")), Err(Error::Failed)));
+    shelf.store.commit(
+        upload,
+        Seal {
+            size: 1,
+            digest: None,
+        },
+        KEY,
+    );
+    assert!(matches!(
+        shelf.done(),
+        Done::Stored(KEY, Err(Error::Failed))
+    ));
+    assert_eq!(shelf.names(), [] as [&str; 0]);
+}
