@@ -5,7 +5,7 @@
 //!
 //! | floor | folders                            | what it knows                                       |
 //! |-------|------------------------------------|-----------------------------------------------------|
-//! | 3     | [`server`], [`client`]             | the two programs as libraries                       |
+//! | 3     | [`server`], [`client`], [`lab`]    | the two programs as libraries; a course's tasks     |
 //! | 2     | [`session`]                        | one machine, one socket, one upload, within a budget |
 //! | 1     | [`reactor`] [`net`] [`store`] [`observe`] | the poll loop; sockets; where uploads land; counters and lines for people |
 //! | 0     | [`proto`]                          | what the bytes mean, and nothing of sockets, files or clocks |
@@ -14,6 +14,7 @@
 //! to send some, see [`client`].
 
 pub mod client;
+pub mod lab;
 pub mod net;
 pub mod observe;
 pub mod proto;

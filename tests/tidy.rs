@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("session", 2),
     ("server", 3),
     ("client", 3),
+    ("lab", 3),
     ("cli", 4),
     ("main", 4),
     ("lib", 4),

@@ -3,11 +3,13 @@
 
 mod demo;
 mod exit;
+mod lab;
 mod logging;
 mod progress;
 mod say;
 mod send;
 mod serve;
+mod trace;
 mod units;
 
 use std::fmt::Display;
@@ -40,6 +42,10 @@ enum Command {
     Send(send::Arguments),
     /// Send text to a server that runs with --strings message
     Say(say::Arguments),
+    /// The tasks of a first course on sockets: their servers, their clients, and a checker
+    Lab(lab::Arguments),
+    /// Draw what a traced connection did
+    Trace(trace::Arguments),
     /// Show the whole thing at work: a server, 64 clients, 200 files
     #[command(after_help = exit::DEMO_HELP)]
     Demo,
@@ -51,6 +57,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Say(arguments) => say::run(arguments),
+        Command::Lab(arguments) => lab::run(arguments),
+        Command::Trace(arguments) => trace::run(arguments),
         Command::Demo => demo::run(),
     };
     exit.into()
@@ -74,7 +82,9 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_of_its_name() {
         Arguments::command().debug_assert();
-        for command in Arguments::command().get_subcommands() {
+        let mut commands = vec![Arguments::command()];
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
             let flags = command
                 .get_arguments()
                 .filter(|flag| flag.get_long().is_some());

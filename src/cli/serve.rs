@@ -266,6 +266,7 @@ impl Teller {
                 self.out
                     .line(format!("message from {peer}: {}", escaped(*text)));
             }
+            Event::Remark { peer, text } => self.out.line(format!("{peer}: {text}")),
             Event::Stopping { under_way: 0 } => {}
             Event::Stopping { under_way } => self.err.line(format!(
                 "stopping; connections with something under way: {under_way}; time for them: {}; \

@@ -33,6 +33,11 @@ impl Length {
         take
     }
 
+    /// How many of the field's bytes have come, and how many it has.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        (self.have as u64, Some(self.width as u64))
+    }
+
     /// The length, once all its bytes are there. The unused high bytes are zero, so reading all
     /// eight as one little-endian number gives the same value as reading just the field.
     pub fn value(&self) -> Option<u64> {

@@ -12,13 +12,14 @@
 //! 4. when the socket has nothing more: [`deadline`](Machine::deadline), and goes away until
 //!    that moment or the next event.
 
+use std::fmt;
+
 use super::announce::Conflict;
 use super::digest::Digest;
 use super::error::Fault;
 use super::moment::Moment;
 use super::name::Name;
 use super::reply::Receipt;
-use super::transitions::Transition;
 
 /// What a machine wants from its socket next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub enum Action {
     Abort,
     /// Show a person this text of the peer's.
     Show(Box<str>),
+    /// Tell a person this about the peer. What is quoted of the peer's bytes in it is escaped.
+    Remark(Box<str>),
     /// Every reply is out: throw the open upload away, and shut down the sending side of the
     /// socket.
     FinishSending,
@@ -129,8 +132,8 @@ pub trait Machine {
     /// The next thing to be done.
     fn poll_action(&mut self) -> Option<Action>;
 
-    /// The next transition to be printed, where it was told to keep them.
-    fn poll_transition(&mut self) -> Option<Transition>;
+    /// The next step to be traced, where it was told to keep them.
+    fn poll_step(&mut self) -> Option<Step>;
 
     /// Bytes to be sent.
     fn output(&self) -> &[u8];
@@ -143,6 +146,9 @@ pub trait Machine {
 
     /// How far it has come.
     fn progress(&self) -> Progress;
+
+    /// Where it stands, for a trace.
+    fn position(&self) -> Position;
 }
 
 /// How far a connection has come.
@@ -154,6 +160,35 @@ pub struct Progress {
     pub within_message: bool,
     /// Whether anything is begun and not yet answered: a message, or an upload that was announced.
     pub under_way: bool,
+}
+
+/// A step from one state to another (or to the same anew), for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// The state that was left.
+    pub from: &'static str,
+    /// Why.
+    pub cause: &'static str,
+    /// The state that was entered.
+    pub to: &'static str,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} --{}--> {}", self.from, self.cause, self.to)
+    }
+}
+
+/// The state that a machine is in, and how much of what it needs has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The state's name.
+    pub state: &'static str,
+    /// Bytes of what the state waits for that have come.
+    pub have: u64,
+    /// Bytes that it needs in all; `None` where it needs none, or where only the end of the
+    /// stream will tell.
+    pub need: Option<u64>,
 }
 
 /// How soon a program stops.

@@ -30,7 +30,9 @@ pub use digest::Digest;
 pub use error::{Code, Fault};
 pub use kind::Kind;
 pub use limits::{Deadlines, Rules, Strings};
-pub use machine::{Action, Begun, Machine, Order, Seal, Stop, Ticket, Want};
+pub use machine::{
+    Action, Begun, Machine, Order, Position, Progress, Seal, Step, Stop, Ticket, Want,
+};
 pub use moment::Moment;
 pub use name::Name;
 pub use receiver::Receiver;

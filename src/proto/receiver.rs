@@ -35,6 +35,7 @@
 
 mod ending;
 mod meaning;
+mod position;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -46,11 +47,11 @@ use super::error::Fault;
 use super::header::Length;
 use super::kind::Kind;
 use super::limits::{RUN_AHEAD_MOST, Rules, UNREAD_MOST};
-use super::machine::{Action, Begun, Machine, Order, Progress, Stop, Ticket, Want};
+use super::machine::{Action, Begun, Machine, Order, Position, Progress, Step, Stop, Ticket, Want};
 use super::moment::Moment;
 use super::replies::Replies;
 use super::reply::{Receipt, Reply};
-use super::transitions::{Cause, StateName, Transition, is_legal};
+use super::transitions::{Cause, Transition, is_legal};
 use super::watch::Watch;
 use upload::{Body, Opening, Target};
 
@@ -139,21 +140,6 @@ impl Receiver {
         machine.close_with(Cause::Refused, fault, now);
         machine.action = None;
         machine
-    }
-
-    fn name(&self) -> StateName {
-        match self.state {
-            State::ReadType => StateName::ReadType,
-            State::ReadLen(..) => StateName::ReadLen,
-            State::ReadText(_) => StateName::ReadText,
-            State::Open(_) => StateName::Open,
-            State::ReadBody(_) => StateName::ReadBody,
-            State::Commit { .. } => StateName::Commit,
-            State::Reply => StateName::Reply,
-            State::Skip { .. } => StateName::Skip,
-            State::Drain(_) => StateName::Drain,
-            State::Closed => StateName::Closed,
-        }
     }
 
     /// Enters a state. Every step of the table goes through here; how far a `Drain` has come is
@@ -381,8 +367,8 @@ impl Machine for Receiver {
         self.action.take()
     }
 
-    fn poll_transition(&mut self) -> Option<Transition> {
-        self.trace.pop_front()
+    fn poll_step(&mut self) -> Option<Step> {
+        self.trace.pop_front().map(Step::from)
     }
 
     fn output(&self) -> &[u8] {
@@ -432,5 +418,9 @@ impl Machine for Receiver {
             within_message,
             under_way,
         }
+    }
+
+    fn position(&self) -> Position {
+        self.standing()
     }
 }

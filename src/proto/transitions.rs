@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::machine::Step;
+
 /// The states, without their data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(
@@ -71,7 +73,57 @@ pub struct Transition {
 
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} --{:?}--> {:?}", self.from, self.cause, self.to)
+        Step::from(*self).fmt(f)
+    }
+}
+
+impl From<Transition> for Step {
+    fn from(transition: Transition) -> Step {
+        Step {
+            from: transition.from.as_str(),
+            cause: transition.cause.as_str(),
+            to: transition.to.as_str(),
+        }
+    }
+}
+
+impl StateName {
+    /// The name as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StateName::ReadType => "ReadType",
+            StateName::ReadLen => "ReadLen",
+            StateName::ReadText => "ReadText",
+            StateName::Open => "Open",
+            StateName::ReadBody => "ReadBody",
+            StateName::Commit => "Commit",
+            StateName::Reply => "Reply",
+            StateName::Skip => "Skip",
+            StateName::Drain => "Drain",
+            StateName::Closed => "Closed",
+        }
+    }
+}
+
+impl Cause {
+    /// The name as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Type => "Type",
+            Cause::Length => "Length",
+            Cause::Text => "Text",
+            Cause::Answer => "Answer",
+            Cause::Body => "Body",
+            Cause::Ahead => "Ahead",
+            Cause::Stored => "Stored",
+            Cause::Room => "Room",
+            Cause::Sent => "Sent",
+            Cause::Refused => "Refused",
+            Cause::End => "End",
+            Cause::Deadline => "Deadline",
+            Cause::Stop => "Stop",
+            Cause::Lost => "Lost",
+        }
     }
 }
 
@@ -203,7 +255,9 @@ mod tests {
         }
         let rows: BTreeSet<_> = TABLE
             .iter()
-            .map(|(from, cause, to)| format!("{from:?} {cause:?} {to:?}"))
+            .map(|(from, cause, to)| {
+                format!("{} {} {}", from.as_str(), cause.as_str(), to.as_str())
+            })
             .collect();
         assert_eq!(drawn, rows);
     }

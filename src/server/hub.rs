@@ -157,6 +157,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             let event = match &note {
                 Note::Stored(receipt) => Event::Stored { peer, receipt },
                 Note::Message(text) => Event::Message { peer, text },
+                Note::Remark(text) => Event::Remark { peer, text },
                 Note::Failed(why) => Event::Failed { peer, why },
             };
             if let Some(hear) = &mut self.hear {

@@ -83,6 +83,13 @@ pub enum Event<'a> {
         /// The text as it came; escape it before it is shown.
         text: &'a str,
     },
+    /// The protocol's machine has something to say about a peer. Its text is plain already.
+    Remark {
+        /// The peer.
+        peer: &'a Address,
+        /// What there is to say.
+        text: &'a str,
+    },
     /// It was told to stop, while this many connections have something under way.
     Stopping {
         /// How many.

@@ -80,6 +80,8 @@ pub struct Surroundings<'a, S: Store> {
 pub enum Note {
     /// A peer sent a text to be shown.
     Message(Box<str>),
+    /// The machine has something to say about the peer.
+    Remark(Box<str>),
     /// A file was stored.
     Stored(Receipt),
     /// An upload failed, for a reason that is this side's.
@@ -124,7 +126,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             visit = self.pump(ready, around);
         }
         self.give_back(around);
-        while let Some(step) = self.machine.poll_transition() {
+        while let Some(step) = self.machine.poll_step() {
             log::trace!("{}: {step}", self.peer);
         }
         visit

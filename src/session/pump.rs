@@ -193,6 +193,7 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
                 Action::Abort => self.abort(around),
                 Action::Show(text) => around.notes.push(Note::Message(text)),
+                Action::Remark(text) => around.notes.push(Note::Remark(text)),
                 Action::FinishSending => {
                     self.abort(around);
                     // Fails only where the peer is gone, and then the next read says so.

@@ -270,7 +270,7 @@ impl Link {
                     self.commits.push((ticket, receipt, bytes));
                 }
                 Action::Abort | Action::FinishSending => self.open.clear(),
-                Action::Show(text) => panic!("{text}"),
+                Action::Show(text) | Action::Remark(text) => panic!("{text}"),
             }
         }
         let output = self.receiver.output().to_vec();

@@ -166,7 +166,7 @@ impl Rig {
     /// Does what the machine asks for, until it asks for nothing.
     fn settle(&mut self) {
         loop {
-            while let Some(step) = self.machine.poll_transition() {
+            while let Some(step) = self.machine.trace.pop_front() {
                 self.steps.push(step);
             }
             if let Some(action) = self.machine.poll_action() {
@@ -240,6 +240,7 @@ impl Rig {
                 }
             }
             Action::Show(text) => self.log.push(Event::Show(text.into())),
+            Action::Remark(text) => panic!("{text}"),
             Action::FinishSending => {
                 if std::mem::take(&mut self.open) {
                     self.log.push(Event::Abort);

@@ -45,7 +45,7 @@ fn stops_while_opening(rig: &mut Rig) {
     }
     assert!(matches!(machine.poll_action(), Some(Action::Begin(_))));
     machine.handle_stop(Stop::Now, rig.now);
-    while let Some(step) = machine.poll_transition() {
+    while let Some(step) = machine.trace.pop_front() {
         rig.steps.push(step);
     }
 }
