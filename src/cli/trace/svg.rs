@@ -12,7 +12,6 @@ use svg::node::element::{Group, Line, Rectangle, Style, Text, Title};
 
 use super::scale::Scale;
 use super::timeline::{Mark, Row, Timeline, amount, span, with_unit};
-use crate::cli::units::show_count;
 
 /// The drawing's size, in pixels, and where the axis of time begins and ends.
 const WIDTH: f64 = 1200.0;
@@ -47,7 +46,7 @@ text { font: 12px system-ui, sans-serif; fill: #222222; }
 .lane { stroke: #cccccc; }
 .grid { stroke: #e4e4e4; }
 .gap { fill: #999999; fill-opacity: 0.15; }
-.mark { stroke: #222222; stroke-dasharray: 3 3; }
+.mark { stroke: #222222; stroke-opacity: 0.45; stroke-dasharray: 3 3; }
 .sent { fill: #777777; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e4e4e4; }
@@ -75,7 +74,7 @@ fn draw(timeline: &Timeline) -> Document {
         reads,
         sent,
         marks: sent + BYTES,
-        height: sent + BYTES + 44.0,
+        height: sent + BYTES + 62.0,
     };
     drawing.document()
 }
@@ -115,6 +114,16 @@ impl Drawing<'_> {
             .add(self.bytes(Mark::Read, "read", self.reads))
             .add(self.bytes(Mark::Sent, "sent", self.sent))
             .add(self.marks())
+            .add(self.note())
+    }
+
+    /// What the drawing can't say by itself.
+    fn note(&self) -> Text {
+        let mut note = "The heights of bars are logarithmic.".to_owned();
+        if self.scale.shortened().next().is_some() {
+            note += " Grey waits are not to scale: ≈ says how long they are.";
+        }
+        text(20.0, self.height - 10.0, &note).set("class", "small")
     }
 
     fn x(&self, at_us: u64) -> f64 {

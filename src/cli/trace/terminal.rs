@@ -133,6 +133,7 @@ impl Drawing<'_> {
             (Mark::Read, count) => {
                 format!("{}, {}", show_count(count, "read"), with_unit(row.bytes))
             }
+            (Mark::Kept, _) => format!("{} read before", with_unit(row.bytes)),
             (Mark::Steps, _) => String::new(),
             (Mark::Sent, _) => format!("sent {}", with_unit(row.bytes)),
             (Mark::End, _) => "the peer ended its stream".to_owned(),
@@ -174,7 +175,10 @@ impl Drawing<'_> {
             let states = self.timeline.states.iter().take(COLOURS.len()).enumerate();
             signs.extend(states.map(|(state, name)| (format!("█ {name}"), Some(state))));
         }
-        for line in wrapped(spaced(signs), TIME + self.words + self.bars) {
+        for (text, _) in &mut signs {
+            text.push_str("  ");
+        }
+        for line in wrapped(signs, TIME + self.words + self.bars) {
             for (text, state) in line {
                 self.paint(&text, state, out);
             }
@@ -209,6 +213,7 @@ fn sign(mark: &Mark) -> (char, &'static str) {
     match mark {
         Mark::Connected => ('○', "connected"),
         Mark::Read => ('█', "a read"),
+        Mark::Kept => ('▒', "bytes read before"),
         Mark::Steps => ('◆', "a step by itself"),
         Mark::Sent => ('◂', "sent"),
         Mark::End => ('┤', "the peer's end"),
@@ -216,15 +221,6 @@ fn sign(mark: &Mark) -> (char, &'static str) {
         Mark::Closed => ('●', "closed"),
         Mark::Several => ('▓', "several things"),
     }
-}
-
-/// A wider space behind each piece but the last.
-fn spaced(mut pieces: Vec<Piece>) -> Vec<Piece> {
-    let last = pieces.len().saturating_sub(1);
-    for (text, _) in &mut pieces[..last] {
-        text.push_str("  ");
-    }
-    pieces
 }
 
 /// Pieces on lines of so many columns, with a space between them. What is too much is left out.
@@ -243,6 +239,7 @@ fn wrapped(pieces: Vec<Piece>, width: usize) -> Vec<Vec<Piece>> {
                 break;
             }
             // What follows belongs to the row above.
+            trim_end(&mut line);
             lines.push(std::mem::replace(&mut line, vec![(" ".to_owned(), None)]));
             used = 1;
         }
@@ -253,6 +250,13 @@ fn wrapped(pieces: Vec<Piece>, width: usize) -> Vec<Vec<Piece>> {
         used += long;
         line.push((text, state));
     }
+    trim_end(&mut line);
     lines.push(line);
     lines
+}
+
+fn trim_end(line: &mut [Piece]) {
+    if let Some((text, _)) = line.last_mut() {
+        text.truncate(text.trim_end().len());
+    }
 }

@@ -33,7 +33,7 @@ pub(super) struct Row {
     /// The state that waited.
     pub(super) state: usize,
     pub(super) mark: Mark,
-    /// Bytes that were read, or sent.
+    /// Bytes that were read, used, or sent.
     pub(super) bytes: u64,
     /// Things that are drawn as this one; 1 where it is itself.
     pub(super) count: u64,
@@ -54,7 +54,9 @@ pub(super) struct Stop {
 pub(super) enum Mark {
     Connected,
     Read,
-    /// Steps that no read led to.
+    /// Bytes of an earlier read are used, which the machine could not take then.
+    Kept,
+    /// Steps that no bytes led to.
     Steps,
     Sent,
     End,
@@ -129,14 +131,24 @@ impl Timeline {
             What::Closed => (Mark::Closed, 0),
             What::Missing { .. } => return now,
             What::Stands {
-                state, have, need, ..
+                state,
+                took,
+                have,
+                need,
             } => {
                 let state = self.state(state);
                 let note = match need {
                     Some(need) => format!("{} of {}", amount(*have), amount(*need)),
                     None => format!("{} so far", amount(*have)),
                 };
-                let row = self.row_at(record.at_us, now);
+                let takes = |row: &Row| matches!(row.mark, Mark::Read | Mark::Kept);
+                if self.rows.last().is_some_and(|row| !takes(row)) {
+                    self.begin_row(record.at_us, now, Mark::Kept, 0);
+                }
+                let row = self.row_at(record.at_us, now, Mark::Kept);
+                if row.mark == Mark::Kept {
+                    row.bytes = row.bytes.saturating_add(*took);
+                }
                 match row.way.last_mut() {
                     Some(last) if last.state == state => last.note = note,
                     _ => row.way.push(Stop { state, note }),
@@ -145,7 +157,7 @@ impl Timeline {
             }
             What::Step { from, cause, to } => {
                 let (from, to) = (self.state(from), self.state(to));
-                let row = self.row_at(record.at_us, now);
+                let row = self.row_at(record.at_us, now, Mark::Steps);
                 if row.way.last().is_none_or(|last| last.state != from) {
                     let note = String::new();
                     row.way.push(Stop { state: from, note });
@@ -176,9 +188,9 @@ impl Timeline {
     }
 
     /// The row that a step belongs to: the last, unless time has passed since.
-    fn row_at(&mut self, at_us: u64, state: usize) -> &mut Row {
+    fn row_at(&mut self, at_us: u64, state: usize, mark: Mark) -> &mut Row {
         if self.rows.last().is_none_or(|row| row.at_us != at_us) {
-            self.begin_row(at_us, state, Mark::Steps, 0);
+            self.begin_row(at_us, state, mark, 0);
         }
         self.rows.last_mut().expect("one was just made")
     }
