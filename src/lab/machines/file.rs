@@ -88,6 +88,8 @@ impl File {
 
     pub(super) fn handle_end(&mut self, desk: &mut Desk) {
         match &self.state {
+            // A lone type.
+            State::Undecided(_, held) if held.is_empty() && !self.open => desk.finish(),
             State::Undecided(..) => self.decide(Evidence::End, desk),
             State::Body { need: None, .. } => self.complete(desk),
             State::Open { .. } | State::Commit { .. } => {}

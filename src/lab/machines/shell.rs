@@ -175,6 +175,8 @@ impl Machine for Shell {
 
     fn handle_begun(&mut self, begun: Result<Begun, Fault>, now: Moment) {
         self.desk.asked = None;
+        // If the end came first, it means something new now that the upload is open.
+        self.told_end = false;
         let begun = begun.map(|_| ());
         self.task("Answer", now, |reader, desk| {
             reader.handle_begun(begun, desk)

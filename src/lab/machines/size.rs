@@ -73,8 +73,18 @@ enum Fit {
     Short,
     /// The file ends where the bytes do.
     Exact,
-    /// The file ends, and this byte follows.
-    Over(u8),
+    /// The file ends, and this follows.
+    Over(Next),
+}
+
+/// What follows a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// A zero, as the rest of a longer length has.
+    Zero,
+    /// What may be another name, or a goodbye.
+    Message,
+    Other,
 }
 
 /// The form that fits, once only one does.
@@ -92,19 +102,26 @@ pub(super) fn decide(held: &[u8], forms: Forms, evidence: Evidence) -> Option<Fo
         (Fit::NoLength, _) => None,
         // More of it may come; at the end of the stream, it is a file that is cut off.
         (Fit::Short, _) => (evidence == Evidence::End).then_some(Form::OneByte),
-        (Fit::Exact, Fit::Short) if forms == Forms::RatherFour && four_is_plausible => {
-            (evidence == Evidence::End).then_some(Form::OneByte)
+        // A file that begins with zeros, or a longer one that is still to come.
+        (Fit::Exact, Fit::Short) if forms == Forms::RatherFour && held[2..4] == [0, 0] => {
+            (evidence == Evidence::End).then_some(Form::FourBytes)
         }
         (Fit::Exact, _) => (evidence != Evidence::Bytes).then_some(Form::OneByte),
-        // Another message follows: a name, or a goodbye.
-        (Fit::Over(1), Fit::NoLength) => (evidence != Evidence::Bytes).then_some(Form::OneByte),
-        (Fit::Over(1), _) if !four_is_plausible => Some(Form::OneByte),
+        // A length of four that is cut off, since it goes on like one.
+        (Fit::Over(Next::Zero), Fit::NoLength) => {
+            (evidence == Evidence::End).then_some(Form::FourBytes)
+        }
         (Fit::Over(_), Fit::NoLength) => (evidence != Evidence::Bytes).then_some(Form::OneByte),
-        (Fit::Over(_), _) if four_is_plausible => Some(Form::FourBytes),
-        (Fit::Over(_), _) if held.len() > usize::from(held[0]) + RUBBISH_MOST => {
+        (Fit::Over(_), Fit::Over(_) | Fit::Exact) => Some(Form::FourBytes),
+        // Another message follows, a name or a goodbye; or a byte of the file looks like one.
+        (Fit::Over(Next::Message), Fit::Short) if !four_is_plausible => Some(Form::OneByte),
+        (Fit::Over(Next::Zero | Next::Other), Fit::Short) if four_is_plausible => {
             Some(Form::FourBytes)
         }
-        (Fit::Over(_), _) => (evidence != Evidence::Bytes).then_some(Form::OneByte),
+        (Fit::Over(_), Fit::Short) if held.len() > usize::from(held[0]) + RUBBISH_MOST => {
+            Some(Form::FourBytes)
+        }
+        (Fit::Over(_), Fit::Short) => (evidence != Evidence::Bytes).then_some(Form::OneByte),
     }
 }
 
@@ -121,9 +138,19 @@ fn fit(held: &[u8], width: usize) -> Fit {
     };
     let file = &held[width..];
     match usize::try_from(size) {
-        Ok(size) if size < file.len() => Fit::Over(file[size]),
+        Ok(size) if size < file.len() => Fit::Over(next(&file[size..])),
         Ok(size) if size == file.len() => Fit::Exact,
         _ => Fit::Short,
+    }
+}
+
+fn next(rest: &[u8]) -> Next {
+    match rest {
+        [0, ..] => Next::Zero,
+        // A name with a length of two bytes, and one without.
+        [1, length, 0, ..] if *length > 0 => Next::Message,
+        [1, text @ ..] if text.iter().all(|byte| *byte >= b' ') => Next::Message,
+        _ => Next::Other,
     }
 }
 
