@@ -173,5 +173,6 @@ impl Rig {
 
 /// Bytes that are no text and no length.
 fn file(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at * 31 % 251 + 4) as u8).collect()
+    let byte = |at: usize| u8::try_from(at * 31 % 251 + 4).expect("it is below 255");
+    (0..size).map(byte).collect()
 }
