@@ -11,7 +11,10 @@
 //! same reactor. Nothing here knows the server it runs in.
 
 pub mod grammar;
+pub mod machines;
 pub mod task;
+pub mod threads;
 
 pub use grammar::Grammar;
+pub use machines::{LabMachine, Settings};
 pub use task::Task;
