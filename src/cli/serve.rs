@@ -13,7 +13,7 @@ use piecemeal::observe::{Counters, LineSender, LineWriter};
 use piecemeal::proto::name::NameRules;
 use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
-use piecemeal::server::{Config, Ended, Event, Server, Summary, raise_descriptor_limit};
+use piecemeal::server::{Config, Ended, Event, Server, Splicing, Summary, raise_descriptor_limit};
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
@@ -79,6 +79,16 @@ pub(super) struct Arguments {
         default_value = "name"
     )]
     strings: StringsArgument,
+
+    /// Whether files go from the socket to the disk without being copied through memory: `auto`
+    /// where that is faster, `always` where it is possible, `never`
+    #[arg(
+        long,
+        env = "PIECEMEAL_SPLICE",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    splice: SpliceArgument,
 
     /// Take DATA_EOF, whose sender can't be told from one that died half-way
     #[arg(long, env = "PIECEMEAL_ACCEPT_EOF", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
@@ -150,6 +160,13 @@ enum DurabilityArgument {
 enum StringsArgument {
     Name,
     Message,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SpliceArgument {
+    Auto,
+    Always,
+    Never,
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
@@ -324,6 +341,11 @@ impl Arguments {
             rules,
             max_connections: self.max_connections.0,
             shutdown_timeout: self.shutdown_timeout.0,
+            splicing: match self.splice {
+                SpliceArgument::Auto => Splicing::Auto,
+                SpliceArgument::Always => Splicing::Always,
+                SpliceArgument::Never => Splicing::Never,
+            },
             signals: true,
         }
     }

@@ -5,8 +5,10 @@
 mod address;
 mod holder;
 mod listener;
+mod pipe;
 mod stream;
 
 pub use address::{Address, DEFAULT_PORT, Endpoint, ParseError};
 pub use listener::{Accepted, Listener};
+pub use pipe::Pipe;
 pub use stream::{Stream, Tuning};

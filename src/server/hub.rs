@@ -16,7 +16,7 @@ use crate::net::Listener;
 use crate::observe::{Counters, Tracer};
 use crate::proto::Moment;
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
-use crate::session::{BUDGET, Note, Session, Surroundings};
+use crate::session::{BUDGET, Note, Session, Splice, Surroundings};
 use crate::store::{Done, Store};
 
 /// What the reactor keeps for the server. Nearly all are sessions, so their size is the enum's.
@@ -39,6 +39,7 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     /// Whether a listener stopped because there was no room.
     pub(super) accepting_rests: bool,
     pub(super) scratch: Box<[u8]>,
+    pub(super) splice: Splice,
     pub(super) notes: Vec<Note>,
     pub(super) counters: Arc<Counters>,
     pub(super) hear: Option<Hear>,
@@ -77,6 +78,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             refused: 0,
             accepting_rests: false,
             scratch: vec![0; BUDGET].into_boxed_slice(),
+            splice: Splice::new(config.splicing),
             notes: Vec::new(),
             counters: Arc::default(),
             hear: None,
@@ -147,6 +149,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         let mut around = Surroundings {
             store: &mut self.store,
             scratch: &mut self.scratch,
+            splice: &mut self.splice,
             counters: &self.counters,
             spare: &mut self.spare,
             notes: &mut self.notes,

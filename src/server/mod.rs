@@ -45,6 +45,7 @@ use crate::observe::trace::Record;
 use crate::observe::{Counters, Snapshot, Tracer};
 use crate::proto::Receipt;
 use crate::reactor::Reactor;
+pub use crate::session::Splicing;
 use crate::store::Store;
 pub use config::Config;
 pub use descriptors::{Connections, raise_descriptor_limit};

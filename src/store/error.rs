@@ -49,6 +49,14 @@ impl Error {
         }
     }
 
+    /// What was spliced into a pipe can't be read out of it.
+    pub fn from_pipe(error: &io::Error) -> Error {
+        Error::Io {
+            doing: "read from a pipe",
+            error: io::Error::new(error.kind(), error.to_string()),
+        }
+    }
+
     /// Whether an operator should hear of it, and not just the peer.
     pub fn is_ours(&self) -> bool {
         match self {

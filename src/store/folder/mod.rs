@@ -32,6 +32,7 @@ mod work;
 mod writeback;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -195,6 +196,15 @@ impl Store for FolderStore {
 
     fn write(&mut self, upload: &mut FolderUpload, bytes: &[u8]) -> Result<(), Error> {
         upload.write(bytes)
+    }
+
+    fn splice(
+        &mut self,
+        upload: &mut FolderUpload,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Result<Option<usize>, Error> {
+        upload.splice(pipe, most)
     }
 
     fn commit(&mut self, upload: FolderUpload, seal: Seal, key: Key) {
