@@ -42,6 +42,14 @@ Exit codes:
   130  ended at once by a second SIGINT (Ctrl-C)
   143  ended at once by a second SIGTERM";
 
+/// That of `trace`.
+pub(super) const TRACE_HELP: &str = "\
+Exit codes:
+  0    drawn
+  1    another error: no such connection, or the SVG can't be written
+  2    wrong usage
+  9    the trace can't be read, or is none";
+
 /// That of `demo`.
 pub(super) const DEMO_HELP: &str = "\
 Exit codes:

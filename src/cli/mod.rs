@@ -10,6 +10,7 @@ mod say;
 mod send;
 mod serve;
 mod trace;
+mod tracing;
 mod units;
 
 use std::fmt::Display;
