@@ -166,7 +166,8 @@ fn serve_by_threads(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
             .spawn(move || {
                 threads::serve(&listener, &settings, &store, &hear);
             })?;
-        err.line(format!("listening on {local}, a thread a connection"));
+        // The same line as every server's, since programs read it.
+        err.line(format!("listening on {local}"));
     }
     // The connections' threads end with the process.
     signals.forever().next();
