@@ -193,7 +193,7 @@ impl Upload {
     fn handle_named(&mut self, naming: Naming, byte: u8, desk: &mut Desk) {
         let forms = match naming {
             Naming::Sized => Forms::RatherFour,
-            Naming::Raw | Naming::OwnType(_) => Forms::Sized,
+            Naming::Raw | Naming::OwnType(_) => Forms::RatherOne,
         };
         desk.count_message();
         if byte == 1 {
