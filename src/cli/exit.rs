@@ -12,7 +12,7 @@ Exit codes:
   1    another error
   2    wrong usage
   3    refused by the server
-  4    can't connect, or the connection was lost
+  4    can't connect, or the connection was lost or cut
   6    digest or size differ
   7    the server broke the protocol
   8    timed out
@@ -28,7 +28,7 @@ Exit codes:
   1    another error
   2    wrong usage, or a text that is too long
   3    refused by the server, or taken for a file's name
-  4    can't connect, or the connection was lost
+  4    can't connect, or the connection was lost or cut
   7    the server broke the protocol
   8    timed out
   9    standard input can't be read, or is no text";
@@ -86,7 +86,7 @@ impl Exit {
     /// The exit that one failure alone would be.
     pub(super) fn of(why: &Why) -> Exit {
         match why {
-            Why::Resolve { .. } | Why::Connect { .. } | Why::Lost(_) => Exit::Connect,
+            Why::Resolve { .. } | Why::Connect { .. } | Why::Lost(_) | Why::Cut(_) => Exit::Connect,
             Why::Refused(refusal) => match refusal.code {
                 Some(Code::Digest) => Exit::Digest,
                 Some(Code::Timeout) => Exit::TimedOut,

@@ -68,6 +68,13 @@ impl Peer {
         bytes
     }
 
+    /// Reads whatever comes until the client ends its stream, or is gone.
+    pub(crate) fn take_to_the_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.stream.read_to_end(&mut bytes);
+        bytes
+    }
+
     pub(crate) fn give(&mut self, bytes: impl AsRef<[u8]>) {
         // A client that has gone is what some tests want.
         let _ = self.stream.write_all(bytes.as_ref());
