@@ -42,6 +42,20 @@ Exit codes:
   130  ended at once by a second SIGINT (Ctrl-C)
   143  ended at once by a second SIGTERM";
 
+/// That of `lab client`.
+pub(super) const LAB_CLIENT_HELP: &str = "\
+Exit codes:
+  0    all went well
+  2    wrong usage, or a line that is no choice
+  3    the server answered a name with something else than OK, or refused the message
+  4    can't connect, or the connection was lost, closed too early, or cut
+  7    the server's answer has no end
+  8    timed out
+  9    a file can't be read or sent, or a line is no text
+  23   some failed, others didn't, or for different reasons
+  130  ended by SIGINT (Ctrl-C)
+  143  ended by SIGTERM";
+
 /// That of `demo`.
 pub(super) const DEMO_HELP: &str = "\
 Exit codes:
