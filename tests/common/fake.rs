@@ -68,6 +68,21 @@ impl Peer {
         bytes
     }
 
+    /// What one read brings.
+    pub(crate) fn take_a_read(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 1 << 20];
+        let got = self.stream.read(&mut bytes).expect("the client sends");
+        bytes.truncate(got);
+        bytes
+    }
+
+    /// Closes with a reset, whatever is still unread.
+    pub(crate) fn reset(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        let at_once = Some(std::time::Duration::ZERO);
+        socket.set_linger(at_once).expect("a socket");
+    }
+
     /// Reads whatever comes until the client ends its stream, or is gone.
     pub(crate) fn take_to_the_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
