@@ -48,7 +48,11 @@ impl Model {
                     };
                     machine.handle_stored(ticket, Ok(receipt), Moment::START);
                 }
-                Action::Abort | Action::Show(_) | Action::Remark(_) | Action::FinishSending => {}
+                Action::Abort
+                | Action::Show(_)
+                | Action::Remark(_)
+                | Action::Write(_)
+                | Action::FinishSending => {}
             }
         }
         let sent = machine.output().len();

@@ -243,17 +243,17 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
 }
 
 /// Tells people what happens.
-struct Teller {
-    out: LineSender,
-    err: LineSender,
-    quiet: bool,
+pub(super) struct Teller {
+    pub(super) out: LineSender,
+    pub(super) err: LineSender,
+    pub(super) quiet: bool,
     /// How long a stop waits, as people read it.
-    patience: String,
+    pub(super) patience: String,
 }
 
 impl Teller {
     /// Nothing of a peer's stands raw in what is told.
-    fn tell(&self, event: &Event<'_>) {
+    pub(super) fn tell(&self, event: &Event<'_>) {
         match event {
             Event::Failed { peer, why } => log::warn!("{peer}: {why}"),
             _ if self.quiet => {}

@@ -12,7 +12,10 @@
 
 pub mod client;
 pub mod grammar;
+pub mod machines;
 pub mod task;
+pub mod threads;
 
 pub use grammar::Grammar;
+pub use machines::{LabMachine, Settings};
 pub use task::Task;

@@ -49,6 +49,9 @@ pub enum Action {
     Reserve(u64),
     /// Give the open upload its name; [`Machine::handle_stored`] tells how that ended.
     Commit(Ticket, Seal),
+    /// Append these bytes to the open upload: the machine had to look at them before it knew that
+    /// they belong to one. [`Machine::handle_moved`] is not called for them.
+    Write(Box<[u8]>),
     /// Throw the open upload away.
     Abort,
     /// Show a person this text of the peer's.

@@ -138,19 +138,24 @@ impl<M: Machine, S: Store> Session<M, S> {
     }
 
     fn write(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) {
+        self.append(bytes, around);
+        // The bytes have left the socket, whether the store could take them or not.
+        self.machine.handle_moved(bytes.len() as u64, around.now);
+    }
+
+    /// Appends to the open upload.
+    fn append(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) {
         around.counters.body_bytes.add(bytes.len() as u64);
         let upload = self
             .upload
             .as_mut()
             .expect("the machine asks for a body only after a begin");
         let written = around.store.write(upload, bytes);
-        // The bytes have left the socket, whether the store could take them or not.
         if let Err(error) = written {
             let fault = self.failed(&error, around);
             self.upload = None;
             self.machine.handle_write_failed(fault, around.now);
         }
-        self.machine.handle_moved(bytes.len() as u64, around.now);
     }
 
     /// Sends what there is, and does what follows from that.
@@ -191,6 +196,7 @@ impl<M: Machine, S: Store> Session<M, S> {
                         .store
                         .commit(upload, seal, self.key(around.token, ticket));
                 }
+                Action::Write(bytes) => self.append(&bytes, around),
                 Action::Abort => self.abort(around),
                 Action::Show(text) => around.notes.push(Note::Message(text)),
                 Action::Remark(text) => around.notes.push(Note::Remark(text)),

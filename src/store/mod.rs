@@ -7,7 +7,9 @@
 
 mod error;
 pub mod folder;
+pub mod growing;
 pub mod memory;
+mod place;
 
 use std::fmt::Debug;
 
@@ -17,6 +19,7 @@ use crate::proto::limits::RUN_AHEAD_SIZE;
 use crate::proto::{Order, Receipt, Seal, Ticket};
 pub use error::Error;
 pub use folder::FolderStore;
+pub use growing::GrowingStore;
 pub use memory::MemoryStore;
 
 /// Uploads up to this size are committed in the order in which that was asked for; a larger one

@@ -270,7 +270,9 @@ impl Link {
                     self.commits.push((ticket, receipt, bytes));
                 }
                 Action::Abort | Action::FinishSending => self.open.clear(),
-                Action::Show(text) | Action::Remark(text) => panic!("{text}"),
+                Action::Show(_) | Action::Remark(_) | Action::Write(_) => {
+                    panic!("files are sent, and nothing is shown")
+                }
             }
         }
         let output = self.receiver.output().to_vec();

@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::unfinished::{Partial, Unfinished};
 use super::{Durability, journal, work};
 use crate::store::Error;
+use crate::store::place::move_to_free_name;
 
 /// Which kind of unfinished files to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,14 +225,7 @@ impl Root {
 
     fn move_partial(&self, partial: &Partial, name: &str) -> Result<(), Errno> {
         let Partial { work, name: hidden } = partial;
-        match rustix::fs::renameat_with(work, hidden, &self.folder, name, RenameFlags::NOREPLACE) {
-            // File systems that can't do it so have links.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::linkat(work, hidden, &self.folder, name, AtFlags::empty())?;
-                rustix::fs::unlinkat(work, hidden, AtFlags::empty())
-            }
-            moved => moved,
-        }
+        move_to_free_name((&**work, hidden), (&self.folder, name))
     }
 
     fn link_nameless(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Errno> {

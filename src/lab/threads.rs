@@ -1,0 +1,217 @@
+//! A task's server with a thread a connection, as the course's sheet has it.
+//!
+//! The machine is the one that the reactor drives. Only what drives it differs: here a thread does
+//! one thing after the other, and where the socket has nothing it sleeps, in the middle of its
+//! loop, with all that it knows on its stack. That is easy to read and to write. Its price is a
+//! stack and a place in the scheduler for each connection, idle ones included; docs/lab/task-2.md
+//! has the figures. Compare [`session`](crate::session), where the same steps are taken by a
+//! visitor that must never wait.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use super::{LabMachine, Settings};
+use crate::net::Address;
+use crate::proto::{Action, Begun, Machine, Moment, Want};
+use crate::session::Note;
+use crate::store::growing::GrowingUpload;
+use crate::store::{Done, GrowingStore, Key, Opening, Store};
+
+/// Connections that may wait to be accepted, as for the reactor's listeners.
+const BACKLOG: i32 = 4096;
+/// Bytes of one read. It lies on the thread's stack.
+const READ: usize = 64 << 10;
+/// How long accepting rests when the system has no descriptor or no thread left.
+const REST: Duration = Duration::from_millis(100);
+/// Every answer comes at once, so nothing has to be told apart.
+const KEY: Key = Key {
+    connection: 0,
+    ticket: 0,
+};
+
+/// Hears what happens, on the connection's own thread.
+pub type Hear = Arc<dyn Fn(&Address, Note) + Send + Sync>;
+
+/// Listens at an address; port 0 is any free one.
+///
+/// # Errors
+/// Where the address can't be listened at.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Serves for ever, each connection on a thread of its own.
+pub fn serve(listener: &TcpListener, settings: &Arc<Settings>, store: &GrowingStore, hear: &Hear) {
+    loop {
+        let (stream, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log::warn!("accept: {error}");
+                thread::sleep(REST);
+                continue;
+            }
+        };
+        let peer = Address::Tcp(peer);
+        let mut connection = Connection {
+            machine: LabMachine::new(Arc::clone(settings), Moment::START),
+            started: Instant::now(),
+            stream,
+            store: store.clone(),
+            upload: None,
+            peer: peer.clone(),
+            hear: Arc::clone(hear),
+        };
+        let spawned = thread::Builder::new()
+            .name("connection".into())
+            .spawn(move || {
+                if let Err(error) = connection.converse() {
+                    log::debug!("{}: connection lost: {error}", connection.peer);
+                }
+            });
+        if let Err(error) = spawned {
+            log::warn!("{peer}: no thread: {error}");
+            thread::sleep(REST);
+        }
+    }
+}
+
+/// One connection, and all that its thread has.
+struct Connection {
+    machine: LabMachine,
+    started: Instant,
+    stream: TcpStream,
+    store: GrowingStore,
+    upload: Option<GrowingUpload>,
+    peer: Address,
+    hear: Hear,
+}
+
+impl Connection {
+    /// From the first byte to the last.
+    fn converse(&mut self) -> io::Result<()> {
+        let mut buffer = [0; READ];
+        loop {
+            self.act()?;
+            if !self.machine.output().is_empty() {
+                // May be less than all of it: the rest comes with the next turn.
+                let sent = self.stream.write(self.machine.output())?;
+                self.machine.handle_sent(sent, self.now());
+                continue;
+            }
+            let most = match self.machine.want() {
+                Want::Close => return Ok(()),
+                Want::Wait => unreachable!("the store has answered, and the answers are out"),
+                Want::Bytes => READ,
+                Want::Body(left) | Want::Discard(left) => {
+                    usize::try_from(left).map_or(READ, |left| left.min(READ))
+                }
+            };
+            let left = self.machine.deadline().map(|until| until.since(self.now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                self.machine.handle_deadline(self.now());
+                continue;
+            }
+            self.stream.set_read_timeout(left)?;
+            match self.stream.read(&mut buffer[..most]) {
+                Ok(0) => self.machine.handle_end(self.now()),
+                Ok(got) => self.feed(&buffer[..got])?,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted
+                    | io::ErrorKind::WouldBlock
+                    | io::ErrorKind::TimedOut => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Hands over what one read brought: it may be part of a message, or several.
+    fn feed(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let now = self.now();
+            let most =
+                |left: u64| usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+            let took = match self.machine.want() {
+                Want::Bytes => self.machine.handle_bytes(bytes, now),
+                Want::Body(left) => {
+                    let part = &bytes[..most(left)];
+                    self.append(part);
+                    self.machine.handle_moved(part.len() as u64, self.now());
+                    part.len()
+                }
+                Want::Discard(left) => {
+                    self.machine.handle_moved(most(left) as u64, now);
+                    most(left)
+                }
+                Want::Wait | Want::Close => return Ok(()),
+            };
+            bytes = &bytes[took..];
+            self.act()?;
+        }
+        Ok(())
+    }
+
+    /// Does what the machine asks for.
+    fn act(&mut self) -> io::Result<()> {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                Action::Begin(order) => {
+                    self.upload = None;
+                    let begun = match self.store.begin(&order, KEY) {
+                        Ok(Opening::Open(upload)) => {
+                            self.upload = Some(upload);
+                            Ok(Begun::Open)
+                        }
+                        Ok(_) => unreachable!("this store opens at once"),
+                        Err(error) => Err((&error).into()),
+                    };
+                    self.machine.handle_begun(begun, self.now());
+                }
+                Action::Reserve(_) => self.machine.handle_begun(Ok(Begun::Open), self.now()),
+                Action::Write(bytes) => self.append(&bytes),
+                Action::Commit(ticket, seal) => {
+                    let upload = self.upload.take().expect("what is committed was begun");
+                    self.store.commit(upload, seal, KEY);
+                    let Some(Done::Stored(_, stored)) = self.store.poll_done() else {
+                        unreachable!("this store commits at once")
+                    };
+                    if let Ok(receipt) = &stored {
+                        (self.hear)(&self.peer, Note::Stored(receipt.clone()));
+                    }
+                    let stored = stored.map_err(|error| (&error).into());
+                    self.machine.handle_stored(ticket, stored, self.now());
+                }
+                Action::Abort => self.upload = None,
+                Action::Show(text) => (self.hear)(&self.peer, Note::Message(text)),
+                Action::Remark(text) => (self.hear)(&self.peer, Note::Remark(text)),
+                Action::FinishSending => {
+                    self.upload = None;
+                    self.stream.shutdown(std::net::Shutdown::Write)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let upload = self.upload.as_mut().expect("a body comes after a begin");
+        if let Err(error) = self.store.write(upload, bytes) {
+            self.upload = None;
+            self.machine
+                .handle_write_failed((&error).into(), self.now());
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after_start(self.started.elapsed())
+    }
+}

@@ -1,0 +1,374 @@
+//! A store whose files can be watched while they grow: `NAME.part` is there as soon as an upload
+//! begins, has every byte that came, and becomes `NAME` when it is whole.
+//!
+//! That is what the course asks for, and what most servers do. It keeps less than a
+//! [`FolderStore`](super::FolderStore): nothing is synced, so a file survives the server and not
+//! the machine, and a server that is killed leaves its `.part` files behind. The next upload of
+//! the name replaces them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::place::move_to_free_name;
+use super::{Done, Error, Key, Opening, Reserved, Store, Wake, random_name};
+use crate::proto::{Conflict, Digest, Name, Order, Receipt, Seal};
+
+/// What the name of a file that still grows ends in.
+pub const PART: &str = ".part";
+/// Names that are tried for an upload whose own is taken.
+const TRIES: u32 = 10_000;
+
+/// Stores into a folder, visibly. Clones share the folder and nothing else.
+pub struct GrowingStore {
+    folder: Arc<OwnedFd>,
+    done: VecDeque<Done>,
+    wake: Option<Wake>,
+}
+
+/// A file that grows. Dropped, it is gone.
+#[derive(Debug)]
+pub struct GrowingUpload {
+    folder: Arc<OwnedFd>,
+    /// What it is to be called.
+    name: String,
+    /// `None` for a random name.
+    wanted: Option<Name>,
+    conflict: Conflict,
+    /// What it is called until then, unless it has its name.
+    part: Option<String>,
+    /// It is locked, so that nobody else takes it for a dead server's.
+    file: File,
+    hasher: Option<Box<blake3::Hasher>>,
+    written: u64,
+}
+
+impl GrowingStore {
+    /// Opens a folder, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// Where the folder can't be made or opened.
+    pub fn open(path: &Path) -> io::Result<GrowingStore> {
+        let named = |error: io::Error| {
+            let shown = crate::proto::text::escaped(path.as_os_str().as_encoded_bytes());
+            io::Error::new(
+                error.kind(),
+                format!("can't store into the folder {shown}: {error}"),
+            )
+        };
+        std::fs::create_dir_all(path).map_err(named)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| named(error.into()))?;
+        Ok(GrowingStore {
+            folder: Arc::new(folder),
+            done: VecDeque::new(),
+            wake: None,
+        })
+    }
+
+    /// Whether anything has a name.
+    fn is_taken(&self, name: &str) -> Result<bool, Error> {
+        match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(Error::from_call("look for a file", error)),
+        }
+    }
+
+    /// Makes `NAME.part`. One that nobody holds is a dead server's.
+    fn create_part(&self, part: &str) -> Result<File, Error> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let create = || rustix::fs::openat(&self.folder, part, flags, Mode::from_raw_mode(0o666));
+        let made = match create() {
+            Err(Errno::EXIST) => {
+                self.remove_dead(part)?;
+                create()
+            }
+            made => made,
+        };
+        let file = File::from(made.map_err(|error| match error {
+            Errno::EXIST => Error::Exists,
+            error => Error::from_call("create a file", error),
+        })?);
+        // Between its making and this, another server may have taken it for dead.
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| Error::Exists)?;
+        Ok(file)
+    }
+
+    fn remove_dead(&self, part: &str) -> Result<(), Error> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let held = match rustix::fs::openat(&self.folder, part, flags, Mode::empty()) {
+            Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err(),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(_) => true,
+        };
+        if held {
+            return Err(Error::Exists);
+        }
+        match rustix::fs::unlinkat(&self.folder, part, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(Error::from_call("replace a dead server's file", error)),
+        }
+    }
+}
+
+impl GrowingUpload {
+    /// Gives the file its name.
+    fn finish(mut self, seal: Seal) -> Result<Receipt, Error> {
+        assert_eq!(self.written, seal.size, "the machine counts what it moves");
+        let digest = seal.digest.and_then(|_| {
+            let hasher = self.hasher.as_ref()?;
+            Some(Digest(hasher.finalize().into()))
+        });
+        if digest != seal.digest {
+            return Err(Error::Digest);
+        }
+        match (self.wanted.clone(), self.conflict) {
+            (None, _) | (_, Conflict::Error) => self.move_to_free(self.name.clone())?,
+            (_, Conflict::Overwrite) => self.replace()?,
+            (Some(wanted), Conflict::Rename) => {
+                let names = (2..TRIES).map(|number| wanted.numbered(number).to_string());
+                let moved = std::iter::once(self.name.clone())
+                    .chain(names)
+                    .map(|name| self.move_to_free(name))
+                    .find(|moved| !matches!(moved, Err(Error::Exists)));
+                moved.unwrap_or(Err(Error::Exists))?;
+            }
+        }
+        Ok(Receipt {
+            name: self.name.clone(),
+            size: self.written,
+            digest,
+            durable: false,
+        })
+    }
+
+    fn move_to_free(&mut self, name: String) -> Result<(), Error> {
+        let part = self.part.as_ref().expect("it has its name only once");
+        match move_to_free_name((&self.folder, part), (&self.folder, &name)) {
+            Ok(()) => {
+                self.part = None;
+                self.name = name;
+                Ok(())
+            }
+            Err(Errno::EXIST) => Err(Error::Exists),
+            Err(error) => Err(Error::from_call("give a file its name", error)),
+        }
+    }
+
+    fn replace(&mut self) -> Result<(), Error> {
+        let part = self.part.as_ref().expect("it has its name only once");
+        match rustix::fs::renameat(&self.folder, part, &self.folder, &self.name) {
+            Ok(()) => {
+                self.part = None;
+                Ok(())
+            }
+            // A folder has the name: that is nothing to replace.
+            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => Err(Error::Exists),
+            Err(error) => Err(Error::from_call("replace a file", error)),
+        }
+    }
+}
+
+impl Drop for GrowingUpload {
+    fn drop(&mut self) {
+        if let Some(part) = &self.part {
+            let _ = rustix::fs::unlinkat(&self.folder, part, AtFlags::empty());
+        }
+    }
+}
+
+impl Store for GrowingStore {
+    type Upload = GrowingUpload;
+
+    fn set_wake(&mut self, wake: Wake) {
+        self.wake = Some(wake);
+    }
+
+    fn begin(&mut self, order: &Order, _: Key) -> Result<Opening<GrowingUpload>, Error> {
+        let name = match &order.name {
+            Some(name) => name.to_string(),
+            None => random_name(),
+        };
+        if order.conflict == Conflict::Error && order.name.is_some() && self.is_taken(&name)? {
+            return Err(Error::Exists);
+        }
+        let part = format!("{name}{PART}");
+        let file = self.create_part(&part)?;
+        let hashes = order.digest.is_some() || order.digest_follows;
+        Ok(Opening::Open(GrowingUpload {
+            folder: Arc::clone(&self.folder),
+            name,
+            wanted: order.name.clone(),
+            conflict: order.conflict,
+            part: Some(part),
+            file,
+            hasher: hashes.then(Box::default),
+            written: 0,
+        }))
+    }
+
+    fn reserve(&mut self, _: &mut GrowingUpload, _: u64, _: Key) -> Result<Reserved, Error> {
+        // Reserved space could not be told from data by whoever watches the file.
+        Ok(Reserved::Now)
+    }
+
+    fn write(&mut self, upload: &mut GrowingUpload, bytes: &[u8]) -> Result<(), Error> {
+        (upload.file.write_all(bytes)).map_err(|error| Error::from_call("write a file", error))?;
+        if let Some(hasher) = &mut upload.hasher {
+            hasher.update(bytes);
+        }
+        upload.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn commit(&mut self, upload: GrowingUpload, seal: Seal, key: Key) {
+        self.done.push_back(Done::Stored(key, upload.finish(seal)));
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+
+    fn poll_done(&mut self) -> Option<Done> {
+        self.done.pop_front()
+    }
+}
+
+impl Clone for GrowingStore {
+    fn clone(&self) -> GrowingStore {
+        GrowingStore {
+            folder: Arc::clone(&self.folder),
+            done: VecDeque::new(),
+            wake: None,
+        }
+    }
+}
+
+impl fmt::Debug for GrowingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrowingStore")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const KEY: Key = Key {
+        connection: 0,
+        ticket: 0,
+    };
+
+    fn order(name: &str, conflict: Conflict) -> Order {
+        Order {
+            name: Name::parse(name, Default::default()).ok(),
+            conflict,
+            ..Order::default()
+        }
+    }
+
+    fn begin(store: &mut GrowingStore, order: &Order) -> Result<GrowingUpload, Error> {
+        match store.begin(order, KEY)? {
+            Opening::Open(upload) => Ok(upload),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn store(store: &mut GrowingStore, order: &Order, bytes: &[u8]) -> Result<String, Error> {
+        let mut upload = begin(store, order)?;
+        store.write(&mut upload, bytes)?;
+        let size = bytes.len() as u64;
+        store.commit(upload, Seal { size, digest: None }, KEY);
+        match store.poll_done() {
+            Some(Done::Stored(_, stored)) => stored.map(|receipt| receipt.name),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_file_is_seen_to_grow_and_has_its_name_only_when_it_is_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut growing = GrowingStore::open(folder.path()).expect("it opens");
+        let order = order("a.txt", Conflict::Overwrite);
+        fs::write(folder.path().join("a.txt"), "old").expect("a file");
+
+        let mut upload = begin(&mut growing, &order).expect("it begins");
+        let part = folder.path().join("a.txt.part");
+        assert_eq!(fs::read(&part).expect("it is there"), b"");
+        growing.write(&mut upload, b"ne").expect("it is written");
+        assert_eq!(fs::read(&part).expect("it is there"), b"ne");
+        growing.write(&mut upload, b"w").expect("it is written");
+        assert_eq!(
+            fs::read(folder.path().join("a.txt")).expect("there"),
+            b"old"
+        );
+        let (size, digest) = (3, None);
+        growing.commit(upload, Seal { size, digest }, KEY);
+        assert_eq!(
+            fs::read(folder.path().join("a.txt")).expect("there"),
+            b"new"
+        );
+        assert!(!part.exists());
+    }
+
+    #[test]
+    fn one_that_is_given_up_leaves_nothing_and_a_dead_servers_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut growing = GrowingStore::open(folder.path()).expect("it opens");
+        let order = order("a", Conflict::Overwrite);
+        fs::write(folder.path().join("a.part"), "left behind").expect("a file");
+        let upload = begin(&mut growing, &order).expect("nobody holds the old one");
+        let mut other = growing.clone();
+        assert!(matches!(begin(&mut other, &order), Err(Error::Exists)));
+        drop(upload);
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0);
+        assert_eq!(store(&mut other, &order, b"1").expect("stored"), "a");
+    }
+
+    #[test]
+    fn each_policy_does_what_it_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut growing = GrowingStore::open(folder.path()).expect("it opens");
+        let mut put = |conflict, bytes: &[u8]| store(&mut growing, &order("a.b", conflict), bytes);
+        assert_eq!(put(Conflict::Error, b"1").expect("stored"), "a.b");
+        assert!(matches!(put(Conflict::Error, b"2"), Err(Error::Exists)));
+        assert_eq!(put(Conflict::Rename, b"3").expect("stored"), "a (2).b");
+        assert_eq!(put(Conflict::Overwrite, b"4").expect("stored"), "a.b");
+        assert_eq!(fs::read(folder.path().join("a.b")).expect("there"), b"4");
+        let unnamed = store(&mut growing, &Order::default(), b"5").expect("stored");
+        assert!(unnamed.len() == 12 && unnamed.ends_with(".bin"));
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 3);
+    }
+
+    #[test]
+    fn a_digest_that_differs_stores_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut growing = GrowingStore::open(folder.path()).expect("it opens");
+        for (digest, good) in [(blake3::hash(b"abc"), true), (blake3::hash(b"abd"), false)] {
+            let order = Order {
+                digest_follows: true,
+                ..order("d", Conflict::Overwrite)
+            };
+            let mut upload = begin(&mut growing, &order).expect("it begins");
+            growing.write(&mut upload, b"abc").expect("it is written");
+            let digest = Some(Digest(digest.into()));
+            growing.commit(upload, Seal { size: 3, digest }, KEY);
+            match growing.poll_done() {
+                Some(Done::Stored(_, stored)) => assert_eq!(stored.is_ok(), good),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
