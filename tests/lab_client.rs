@@ -98,6 +98,8 @@ fn one_connection_carries_all_files_where_it_is_asked_for() {
     for grammar in ["u1", "u2", "framed"] {
         uploads(grammar, &["--grammar", grammar, "--keep"]);
     }
+    // One that doesn't frame its OK has no receipt to wait for.
+    uploads("framed-raw-answers", &["--grammar", "framed", "--keep"]);
 }
 
 #[test]

@@ -15,13 +15,22 @@ use crate::proto::reply::Answer;
 /// Bytes in front of a framed answer's text: its type, and its length on two.
 const FRAME: usize = 3;
 
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// What was said, without its frame.
+    pub(super) text: Vec<u8>,
+    /// Whether it had one.
+    pub(super) framed: bool,
+}
+
 /// What the first bytes of an answer are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Begun {
     /// They may still become an answer that says where it ends.
     Unclear,
-    /// A whole answer, which is this text; so many bytes belong to it.
-    Whole(Vec<u8>, usize),
+    /// A whole answer; so many bytes belong to it.
+    Whole(Answered, usize),
     /// Words that nothing but time will end.
     Words,
 }
@@ -30,7 +39,7 @@ enum Begun {
 fn begun(bytes: &[u8], grammar: Grammar) -> Begun {
     match bytes {
         b"" | b"O" => Begun::Unclear,
-        b"OK" => Begun::Whole(b"OK".to_vec(), 2),
+        b"OK" => Begun::Whole(raw(b"OK".to_vec()), 2),
         // Some servers take framed messages and answer raw, so this is decided by what comes.
         [first, rest @ ..] if grammar.frames_answers() && *first == Kind::String.to_byte() => {
             let [low, high, text @ ..] = rest else {
@@ -38,12 +47,23 @@ fn begun(bytes: &[u8], grammar: Grammar) -> Begun {
             };
             let length = usize::from(u16::from_le_bytes([*low, *high]));
             match text.get(..length) {
-                Some(text) => Begun::Whole(text.to_vec(), FRAME + length),
+                Some(text) => Begun::Whole(framed(text), FRAME + length),
                 None => Begun::Unclear,
             }
         }
         _ => Begun::Words,
     }
+}
+
+fn raw(text: Vec<u8>) -> Answered {
+    let framed = false;
+    Answered { text, framed }
+}
+
+fn framed(text: &[u8]) -> Answered {
+    let text = text.to_vec();
+    let framed = true;
+    Answered { text, framed }
 }
 
 /// Whether an answer is an `OK`. Behind a framed one there may be more lines.
@@ -54,14 +74,14 @@ fn is_ok(text: &[u8], grammar: Grammar) -> bool {
 
 impl Wire {
     /// Waits for one answer. `None` is the end of the stream instead of one.
-    pub(super) fn hear_answer(&mut self, settings: &Settings) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) fn hear_answer(&mut self, settings: &Settings) -> Result<Option<Answered>, Failure> {
         let deadline = self.deadline();
         let mut changed = Instant::now();
         loop {
             let until = match begun(&self.heard, settings.grammar) {
-                Begun::Whole(text, length) => {
+                Begun::Whole(answer, length) => {
                     self.heard.drain(..length);
-                    return Ok(Some(text));
+                    return Ok(Some(answer));
                 }
                 Begun::Unclear => deadline,
                 Begun::Words => earlier(deadline, changed.checked_add(settings.quiet)),
@@ -77,18 +97,18 @@ impl Wire {
                     return Err(Failure::Lost { how, said });
                 }
                 Heard::End | Heard::Nothing | Heard::TooMuch => {
-                    return Ok(Some(self.take_heard()));
+                    return Ok(Some(raw(self.take_heard())));
                 }
             }
         }
     }
 
-    /// Waits for the `OK` to a name.
-    pub(super) fn hear_ok(&mut self, settings: &Settings) -> Result<(), Failure> {
+    /// Waits for the `OK` to a name, and says whether it was framed.
+    pub(super) fn hear_ok(&mut self, settings: &Settings) -> Result<bool, Failure> {
         match self.hear_answer(settings)? {
             None => Err(Failure::Closed),
-            Some(text) if is_ok(&text, settings.grammar) => Ok(()),
-            Some(text) => Err(Failure::NotOk(text)),
+            Some(answer) if is_ok(&answer.text, settings.grammar) => Ok(answer.framed),
+            Some(answer) => Err(Failure::NotOk(answer.text)),
         }
     }
 
@@ -127,15 +147,14 @@ impl Wire {
 /// are something else.
 fn unframed(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut texts = Vec::new();
-    while let Some(&first) = bytes.first() {
-        let Begun::Whole(text, length) = begun(bytes, Grammar::Framed) else {
-            return None;
-        };
-        if first != Kind::String.to_byte() {
-            return None;
+    while !bytes.is_empty() {
+        match begun(bytes, Grammar::Framed) {
+            Begun::Whole(answer, length) if answer.framed => {
+                texts.push(answer.text);
+                bytes = &bytes[length..];
+            }
+            _ => return None,
         }
-        texts.push(text);
-        bytes = &bytes[length..];
     }
     Some(texts.join(&b'\n'))
 }
@@ -160,7 +179,7 @@ mod tests {
         for grammar in Grammar::ALL {
             assert_eq!(begun(b"", grammar), Begun::Unclear);
             assert_eq!(begun(b"O", grammar), Begun::Unclear);
-            assert_eq!(begun(b"OK", grammar), Begun::Whole(b"OK".to_vec(), 2));
+            assert_eq!(begun(b"OK", grammar), Begun::Whole(raw(b"OK".to_vec()), 2));
             for other in [&b"OK\n"[..], b"OKAY", b"ok", b"NO", b"X"] {
                 assert_eq!(begun(other, grammar), Begun::Words, "{other:?}");
             }
@@ -169,14 +188,14 @@ mod tests {
 
     #[test]
     fn a_framed_answer_is_one_only_where_answers_are_framed() {
-        let framed = b"\x01\x02\x00OK";
+        let bytes = b"\x01\x02\x00OK";
         assert_eq!(
-            begun(framed, Grammar::Framed),
-            Begun::Whole(b"OK".to_vec(), 5)
+            begun(bytes, Grammar::Framed),
+            Begun::Whole(framed(b"OK"), 5)
         );
-        assert_eq!(begun(framed, Grammar::U1), Begun::Words);
-        for short in 1..framed.len() {
-            assert_eq!(begun(&framed[..short], Grammar::Framed), Begun::Unclear);
+        assert_eq!(begun(bytes, Grammar::U1), Begun::Words);
+        for short in 1..bytes.len() {
+            assert_eq!(begun(&bytes[..short], Grammar::Framed), Begun::Unclear);
         }
     }
 
@@ -201,8 +220,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_answer_in_any_pieces_is_the_same_answer(text in "[a-zK]{0,40}", cut: usize, framed: bool) {
-            let (grammar, bytes) = if framed {
+        fn an_answer_in_any_pieces_is_the_same_answer(text in "[a-zK]{0,40}", cut: usize, in_frame: bool) {
+            let (grammar, bytes) = if in_frame {
                 let message = Grammar::Framed.text(text.as_bytes());
                 (Grammar::Framed, message.expect("it is short"))
             } else {
@@ -211,7 +230,7 @@ mod tests {
             // No beginning of it is taken for something else.
             let short = &bytes[..cut % bytes.len()];
             prop_assert_eq!(begun(short, grammar), Begun::Unclear);
-            let expected = if framed { text.into_bytes() } else { b"OK".to_vec() };
+            let expected = if in_frame { framed(text.as_bytes()) } else { raw(b"OK".to_vec()) };
             let length = bytes.len();
             prop_assert_eq!(begun(&bytes, grammar), Begun::Whole(expected, length));
         }

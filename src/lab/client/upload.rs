@@ -66,7 +66,7 @@ impl Uploader {
         let agreed = wire
             .send(&message[..])
             .and_then(|_| wire.hear_ok(&self.settings));
-        agreed.map_err(|failure| match failure {
+        let frames_answers = agreed.map_err(|failure| match failure {
             Failure::Closed | Failure::Lost { .. } if was_kept => Failure::NotKept,
             failure => failure,
         })?;
@@ -77,7 +77,8 @@ impl Uploader {
             wire.abort();
             return Err(Failure::Local("it shrank while it was sent".to_owned()));
         }
-        let answer = self.after(wire)?;
+        // A server that doesn't frame its OK has no receipt for the file either.
+        let answer = self.after(wire, frames_answers)?;
         Ok(Sent {
             name: name.to_owned(),
             size,
@@ -98,13 +99,13 @@ impl Uploader {
     }
 
     /// Hears what the server says behind a file.
-    fn after(&mut self, mut wire: Wire) -> Result<Option<Vec<u8>>, Failure> {
+    fn after(&mut self, mut wire: Wire, frames_answers: bool) -> Result<Option<Vec<u8>>, Failure> {
         if !self.keep {
             wire.finish();
         }
         let mut answer = None;
-        if self.settings.grammar.frames_answers() {
-            answer = wire.hear_answer(&self.settings)?;
+        if frames_answers {
+            answer = wire.hear_answer(&self.settings)?.map(|answer| answer.text);
             if let Some(text) = &answer
                 && refused(text, self.settings.grammar)
             {

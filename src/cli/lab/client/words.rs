@@ -69,18 +69,18 @@ pub(super) fn show_told(told: &Told) -> String {
 pub(super) fn show_sent(sent: &Sent) -> String {
     let size = show_count(sent.size, "byte");
     let answer = sent.answer.as_deref().unwrap_or_default();
-    match Answer::parse(&String::from_utf8_lossy(answer)) {
-        Answer::Ok {
-            receipt: Some(receipt),
-            ..
-        } => format!("sent, {size}; stored there as {}", escaped(&receipt.name)),
-        _ => format!("sent, {size}{}", show_answer(answer)),
-    }
+    format!("sent, {size}{}", show_answer(answer))
 }
 
 fn show_answer(answer: &[u8]) -> String {
     if answer.is_empty() {
         return String::new();
     }
-    format!("; the server said \"{}\"", escaped(answer))
+    match Answer::parse(&String::from_utf8_lossy(answer)) {
+        Answer::Ok {
+            receipt: Some(receipt),
+            ..
+        } => format!("; stored there as {}", escaped(&receipt.name)),
+        _ => format!("; the server said \"{}\"", escaped(answer)),
+    }
 }
