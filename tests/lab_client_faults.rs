@@ -253,6 +253,24 @@ fn a_server_that_does_not_end_behind_a_file_is_given_up() {
 }
 
 #[test]
+fn a_file_that_shrinks_is_not_completed_by_the_end_of_the_stream() {
+    let (folder, line) = file_of(1000);
+    let (tell, told) = channel();
+    let server = Fake::playing(move |peer| {
+        peer.take(1 + NAME.len());
+        // The client has opened it, and reads it only once it has the answer.
+        let file = File::options().write(true).open(folder.path().join(NAME));
+        file.and_then(|file| file.set_len(10)).expect("it is there");
+        peer.give("OK");
+        tell.send(peer.ends_in_a_reset()).expect("the test listens");
+    });
+    let task = ["--task", "6", "--grammar", "u3"];
+    let ran = client(&server.address, &task, &line).exits(9);
+    ran.line_with(&[NAME, "it shrank while it was sent"]);
+    assert!(told.recv_timeout(GUARD).expect("the script ends"));
+}
+
+#[test]
 fn a_server_that_takes_no_more_bytes_is_given_up() {
     let (server, _told) = after_the_name(|peer| {
         peer.give("OK");

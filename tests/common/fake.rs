@@ -76,6 +76,12 @@ impl Peer {
         bytes
     }
 
+    /// Reads until the stream is over, and says whether that was a reset.
+    pub(crate) fn ends_in_a_reset(&mut self) -> bool {
+        let ended = self.stream.read_to_end(&mut Vec::new());
+        ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+
     /// Closes with a reset, whatever is still unread.
     pub(crate) fn reset(&self) {
         let socket = socket2::SockRef::from(&self.stream);

@@ -1,13 +1,13 @@
 //! What a server says, put together from whatever pieces it comes in.
 //!
 //! A framed answer says itself how long it is. A raw one doesn't: only `OK` is known by its own
-//! two bytes, and everything else is over when the stream is, or when the server has been quiet
-//! for a moment.
+//! two bytes, and everything else is over when the stream is, when the server has been quiet for
+//! a moment, or when it has said as much as any text may have.
 
 use std::time::Instant;
 
 use super::wire::{Heard, Wire};
-use super::{Failure, Settings};
+use super::{Failure, Settings, TEXT_MOST};
 use crate::lab::Grammar;
 use crate::proto::Kind;
 use crate::proto::reply::Answer;
@@ -84,6 +84,9 @@ impl Wire {
                     return Ok(Some(answer));
                 }
                 Begun::Unclear => deadline,
+                Begun::Words if self.heard.len() >= TEXT_MOST => {
+                    return Ok(Some(raw(self.take_heard())));
+                }
                 Begun::Words => earlier(deadline, changed.checked_add(settings.quiet)),
             };
             match self.hear(until) {

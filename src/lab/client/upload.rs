@@ -71,11 +71,21 @@ impl Uploader {
             failure => failure,
         })?;
 
-        let sent = wire.send((&header[..]).chain(file.take(size)))?;
-        if sent < header.len() as u64 + size {
-            // Where only the end of the stream ends a file, an ordinary end would complete it.
-            wire.abort();
-            return Err(Failure::Local("it shrank while it was sent".to_owned()));
+        let whole = header.len() as u64 + size;
+        let sent = wire.send((&header[..]).chain(file.take(size)));
+        match sent {
+            Ok(sent) if sent == whole => {}
+            Ok(_) => {
+                // Where only the end of the stream ends a file, an ordinary end would complete it.
+                wire.abort();
+                return Err(Failure::Local("it shrank while it was sent".to_owned()));
+            }
+            Err(failure) => {
+                if matches!(failure, Failure::Local(_)) {
+                    wire.abort();
+                }
+                return Err(failure);
+            }
         }
         // A server that doesn't frame its OK has no receipt for the file either.
         let answer = self.after(wire, frames_answers)?;
