@@ -65,8 +65,9 @@ const PLAUSIBLE_MOST: u64 = 256 << 20;
 const RUBBISH_MOST: usize = 260;
 /// So few bytes may be as many as their first four say without that being their length.
 const CHANCE_MOST: usize = 1024;
-/// Bytes that are held at most while a file may turn out to have four bytes of length or none.
-pub(super) const HELD_MOST: usize = 256 << 10;
+/// The largest file that is held while it may turn out to have four bytes of length or none. The
+/// first bytes of most files say, read as a length, so much that nothing is held.
+const HELD_MOST: usize = 1 << 20;
 
 /// How what is held compares to what a length in it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,16 +94,10 @@ enum Next {
 
 /// The form that fits, once only one does.
 pub(super) fn decide(held: &[u8], forms: Forms, evidence: Evidence) -> Option<Form> {
-    let (one, four) = (fit(held, 1), fit(held, 4));
     if forms == Forms::ToEnd {
-        // What has come so far may fit by chance, as four zeros do; hardly so when it is much.
-        return match evidence {
-            _ if four == Fit::Exact && held.len() > CHANCE_MOST => Some(Form::FourBytes),
-            Evidence::End if four == Fit::Exact => Some(Form::FourBytes),
-            Evidence::End => Some(Form::ToEnd),
-            _ => (held.len() >= HELD_MOST).then_some(Form::ToEnd),
-        };
+        return four_or_to_end(held, evidence == Evidence::End);
     }
+    let (one, four) = (fit(held, 1), fit(held, 4));
     // A file that begins with zeros looks like the rest of a longer length.
     if forms == Forms::RatherOne && one == Fit::Over(Next::Message) && four != Fit::Short {
         return (four != Fit::NoLength || evidence != Evidence::Bytes).then_some(Form::OneByte);
@@ -135,6 +130,23 @@ pub(super) fn decide(held: &[u8], forms: Forms, evidence: Evidence) -> Option<Fo
             Some(Form::FourBytes)
         }
         (Fit::Over(_), Fit::Short) => (evidence != Evidence::Bytes).then_some(Form::OneByte),
+    }
+}
+
+/// The same for a file that ends with the stream, unless its first four bytes say where it ends.
+fn four_or_to_end(held: &[u8], is_end: bool) -> Option<Form> {
+    let size = said(held, 4).and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size else {
+        return (is_end || held.len() >= 4).then_some(Form::ToEnd);
+    };
+    let have = held.len() - 4;
+    if size > HELD_MOST || have > size {
+        Some(Form::ToEnd)
+    } else if have == size && (is_end || held.len() > CHANCE_MOST) {
+        // What has come so far may fit by chance, as four zeros do; hardly so when it is much.
+        Some(Form::FourBytes)
+    } else {
+        is_end.then_some(Form::ToEnd)
     }
 }
 
@@ -239,8 +251,21 @@ mod tests {
         for evidence in [Evidence::Bytes, Evidence::Silence] {
             assert_eq!(decide(&[0; 4], Forms::ToEnd, evidence), None);
         }
-        let more = decide(&[0; 5], Forms::ToEnd, Evidence::End);
+        let more = decide(&[0; 5], Forms::ToEnd, Evidence::Bytes);
         assert_eq!(more, Some(Form::ToEnd));
+    }
+
+    #[test]
+    fn a_file_to_the_end_is_held_only_while_its_first_bytes_may_be_its_length() {
+        let to_end = |bytes: &[u8], evidence| decide(bytes, Forms::ToEnd, evidence);
+        assert_eq!(to_end(b"hell", Evidence::Bytes), Some(Form::ToEnd));
+        for size in [1, 300, 300_000, 1 << 20] {
+            let whole = four(&vec![7; size]);
+            let (short, end) = (&whole[..whole.len() - 1], Evidence::End);
+            assert_eq!(to_end(short, Evidence::Silence), None, "{size}");
+            assert_eq!(to_end(short, end), Some(Form::ToEnd), "{size}");
+            assert_eq!(to_end(&whole, end), Some(Form::FourBytes), "{size}");
+        }
     }
 
     #[test]
