@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_IDLE", value_name = "TIME", value_parser = duration, default_value = "5m")]
     idle: Limit<Duration>,
 
-    /// How long task 6 keeps a connection that has sent a file, for the next one
+    /// How long a connection that has sent a file is kept, for the next one
     #[arg(long, env = "PIECEMEAL_KEEP", value_name = "TIME", value_parser = duration, default_value = "30s")]
     keep: Limit<Duration>,
 
