@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use piecemeal::proto::announce::Put;
@@ -136,7 +137,8 @@ fn large_file() -> io::Result<()> {
 
 fn start(arguments: &[&str]) -> io::Result<Server> {
     let arguments = [&["serve", "--quiet"], arguments].concat();
-    Server::start(&arguments, Path::new(env!("CARGO_TARGET_TMPDIR")))
+    let within = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    Server::start(&arguments, within, Stdio::null())
 }
 
 /// Stores a few bytes over a new connection.

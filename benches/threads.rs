@@ -4,6 +4,9 @@
 //! Eight client threads in this process share the connections and load the server in three ways;
 //! see [`Load`]. Each figure is the median of the rounds. They are printed, as tables for
 //! docs/BENCHMARKS.md, and not judged; that each file is stored whole is.
+//!
+//! The server tells of each file in two lines, and another thread writes them. Here nobody reads
+//! them, so that thread ends and isn't measured; with `PIECEMEAL_BENCH_LINES` set it is.
 
 mod common;
 
@@ -12,6 +15,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +31,9 @@ const FILE: [u8; 1024] = [b'x'; 1024];
 const LOAD: Duration = Duration::from_secs(1);
 /// A server that is silent for so long ends the measurement, instead of hanging it.
 const PATIENCE: Duration = Duration::from_secs(20);
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
+/// Set, the server's lines are written.
+const LINES: &str = "PIECEMEAL_BENCH_LINES";
 
 /// How the server drives its connections.
 #[derive(Clone, Copy, PartialEq)]
@@ -135,7 +141,11 @@ fn measure(kind: Kind, connections: usize, within: &Path) -> io::Result<Run> {
     if kind == Kind::Threads {
         arguments.push("--threads");
     }
-    let server = Server::start(&arguments, within)?;
+    let lines = match std::env::var_os(LINES) {
+        Some(_) => Stdio::null(),
+        None => Stdio::piped(),
+    };
+    let server = Server::start(&arguments, within, lines)?;
     // The first upload has it make what all later ones share.
     upload(&mut [Connection::open(&server, 0)?], &mut Vec::new())?;
     settle(&server)?;

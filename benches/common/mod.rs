@@ -20,15 +20,17 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `piecemeal` with these arguments on a free port, and a fresh folder within another.
-    pub(crate) fn start(arguments: &[&str], within: &Path) -> io::Result<Server> {
+    /// What it tells people goes to `lines`; of a pipe nobody reads, so it soon tells no more.
+    pub(crate) fn start(arguments: &[&str], within: &Path, lines: Stdio) -> io::Result<Server> {
         let folder = TempDir::new_in(within)?;
         let mut process = Command::new(env!("CARGO_BIN_EXE_piecemeal"))
             .args(arguments)
             .args(["--bind", "127.0.0.1:0", "--dir"])
             .arg(folder.path())
-            .stdout(Stdio::null())
+            .stdout(lines)
             .stderr(Stdio::piped())
             .spawn()?;
+        drop(process.stdout.take());
         let err = process.stderr.take().expect("it was piped");
         // Made first, so that a server that says something else is stopped too.
         let mut server = Server {
