@@ -5,11 +5,13 @@ mod demo;
 mod exit;
 mod lab;
 mod logging;
+mod pieces;
 mod progress;
 mod say;
 mod send;
 mod serve;
 mod trace;
+mod tracing;
 mod units;
 
 use std::fmt::Display;

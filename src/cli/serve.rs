@@ -17,6 +17,7 @@ use piecemeal::server::{Config, Ended, Event, Server, Summary, raise_descriptor_
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
+use super::tracing::Tracing;
 use super::units::{Limit, count, duration, show_count, show_duration, show_size, size};
 use super::{Exit, logging, tell};
 
@@ -107,6 +108,9 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_SHUTDOWN_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "10s")]
     shutdown_timeout: Limit<Duration>,
 
+    #[command(flatten)]
+    tracing: Tracing,
+
     /// Print only addresses, warnings and errors
     #[arg(short, long, env = "PIECEMEAL_QUIET", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     quiet: bool,
@@ -192,6 +196,8 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
     let store = FolderStore::open(&arguments.dir, durability)?;
     let kept = store.description();
     let mut server = Server::bind(config, store)?;
+    let tracing = arguments.tracing.start(out)?;
+    tracing.watch(&mut server);
     for address in server.addresses() {
         err.line(format!("listening on {address}"));
     }
@@ -232,7 +238,9 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         patience: show_duration(arguments.shutdown_timeout),
     };
     server.on_event(move |event| teller.tell(&event));
-    let summary = server.run()?;
+    let summary = server.run();
+    tracing.finish(err);
+    let summary = summary?;
     if !arguments.quiet {
         err.line(last_line(&summary));
     }
@@ -309,7 +317,7 @@ impl Arguments {
                 idle: self.idle_timeout.0,
                 min_rate: self.min_rate.0.unwrap_or(0),
             },
-            trace: log::log_enabled!(log::Level::Trace),
+            trace: self.tracing.is_wanted(),
         };
         Config {
             bind: self.bind.clone(),

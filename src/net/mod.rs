@@ -5,8 +5,10 @@
 mod address;
 mod holder;
 mod listener;
+mod pieces;
 mod stream;
 
 pub use address::{Address, DEFAULT_PORT, Endpoint, ParseError};
 pub use listener::{Accepted, Listener};
+pub use pieces::{Dribble, PAUSE, Pieces, PiecesFault, Sizes, Turn};
 pub use stream::{Stream, Tuning};

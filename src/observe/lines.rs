@@ -43,7 +43,17 @@ impl LineWriter {
         sink: impl Write + Send + 'static,
         counters: Arc<Counters>,
     ) -> io::Result<LineWriter> {
-        let (queue, lines) = sync_channel(QUEUE);
+        LineWriter::with_room(name, sink, counters, QUEUE)
+    }
+
+    /// The same with room for so many lines that wait.
+    pub fn with_room(
+        name: &str,
+        sink: impl Write + Send + 'static,
+        counters: Arc<Counters>,
+        room: usize,
+    ) -> io::Result<LineWriter> {
+        let (queue, lines) = sync_channel(room);
         let (running, done) = sync_channel(0);
         thread::Builder::new().name(name.into()).spawn(move || {
             write(&lines, sink);
@@ -76,17 +86,22 @@ impl LineWriter {
 impl LineSender {
     /// Queues a line, without its end. Drops it where the queue is full.
     pub fn line(&self, line: impl Into<String>) {
-        let mut line = line.into().into_bytes();
-        line.push(b'\n');
-        self.send(line);
+        if !self.try_line(line) {
+            self.counters.dropped_lines.add(1);
+        }
     }
 
-    fn send(&self, bytes: Vec<u8>) {
+    /// The same, but it counts nothing; returns whether the queue had room.
+    pub fn try_line(&self, line: impl Into<String>) -> bool {
+        let mut line = line.into().into_bytes();
+        line.push(b'\n');
+        self.send(line)
+    }
+
+    fn send(&self, bytes: Vec<u8>) -> bool {
         match self.queue.try_send(bytes) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.counters.dropped_lines.add(1);
-            }
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
     }
 }
@@ -95,8 +110,8 @@ impl LineSender {
 impl Write for LineSender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // An empty line would be taken for the end.
-        if !bytes.is_empty() {
-            self.send(bytes.to_vec());
+        if !bytes.is_empty() && !self.send(bytes.to_vec()) {
+            self.counters.dropped_lines.add(1);
         }
         Ok(bytes.len())
     }

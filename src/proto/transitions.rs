@@ -2,7 +2,7 @@
 //!
 //! The machine checks each step against it (in builds with debug assertions), a test drives the
 //! machine through every row, another compares it with the diagram in docs/ARCHITECTURE.md, and
-//! the trace that `-vv` prints is made of the same values.
+//! the trace that `--trace` prints is made of the same values.
 
 use std::fmt;
 

@@ -100,9 +100,14 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             Kind::Taken => self.protocol.accepted(now),
             Kind::Refused => self.protocol.turned_away(now),
         };
+        let shown = self.tracer.is_some().then(|| peer.clone());
         let wrap = |stream| Entry::Session(Session::new(stream, peer, machine), kind);
-        if let Err(error) = reactor.insert(stream, wrap) {
-            return log::warn!("can't register a connection: {error}");
+        let token = match reactor.insert(stream, wrap) {
+            Ok(token) => token,
+            Err(error) => return log::warn!("can't register a connection: {error}"),
+        };
+        if let (Some(tracer), Some(peer)) = (&mut self.tracer, shown) {
+            tracer.connected(token.to_raw(), &peer, now);
         }
         self.spare -= kind.descriptors();
         match kind {

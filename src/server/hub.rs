@@ -13,7 +13,7 @@ use super::descriptors::{self, Connections};
 use super::stopping::Phase;
 use super::{Config, Ended, Event, Protocol, Stopper, Summary};
 use crate::net::Listener;
-use crate::observe::Counters;
+use crate::observe::{Counters, Tracer};
 use crate::proto::Moment;
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
 use crate::session::{BUDGET, Note, Session, Surroundings};
@@ -42,6 +42,7 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     pub(super) notes: Vec<Note>,
     pub(super) counters: Arc<Counters>,
     pub(super) hear: Option<Hear>,
+    pub(super) tracer: Option<Tracer>,
     pub(super) stopper: Stopper,
     pub(super) shutdown_timeout: Option<Duration>,
     pub(super) phase: Phase,
@@ -79,6 +80,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             notes: Vec::new(),
             counters: Arc::default(),
             hear: None,
+            tracer: None,
             stopper,
             shutdown_timeout: config.shutdown_timeout,
             phase: Phase::Serving,
@@ -148,6 +150,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             counters: &self.counters,
             spare: &mut self.spare,
             notes: &mut self.notes,
+            trace: (self.tracer.as_mut()).and_then(|tracer| tracer.of(token.to_raw())),
             token,
             now,
         };
@@ -215,11 +218,14 @@ impl<P: Protocol, S: Store> Handler<Entry<P, S>> for Hub<P, S> {
         }
     }
 
-    fn closed(&mut self, reactor: &mut Reactor<Entry<P, S>>, _: Token, entry: Entry<P, S>) {
+    fn closed(&mut self, reactor: &mut Reactor<Entry<P, S>>, token: Token, entry: Entry<P, S>) {
         let Entry::Session(session, kind) = entry else {
             return;
         };
         log::debug!("{}: closed", session.peer());
+        if let Some(tracer) = &mut self.tracer {
+            tracer.closed(token.to_raw(), reactor.now());
+        }
         // The descriptors are free once the session is gone.
         drop(session);
         self.spare += kind.descriptors();

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! To keep files in a folder, give it a [`FolderStore`](crate::store::FolderStore). To hear of
-//! each file, see [`Server::on_event`].
+//! each file, see [`Server::on_event`]; to watch every step of every connection,
+//! [`Server::on_trace`].
 
 mod accepting;
 mod config;
@@ -40,7 +41,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crate::net::{Address, Listener, Tuning};
-use crate::observe::{Counters, Snapshot};
+use crate::observe::trace::Record;
+use crate::observe::{Counters, Snapshot, Tracer};
 use crate::proto::Receipt;
 use crate::reactor::Reactor;
 use crate::store::Store;
@@ -180,6 +182,13 @@ impl<S: Store, P: Protocol> Server<S, P> {
     /// Has `hear` called for each event.
     pub fn on_event(&mut self, hear: impl FnMut(Event<'_>) + Send + 'static) {
         self.hub.hear = Some(Box::new(hear));
+    }
+
+    /// Has `hear` called for each thing that happens on a connection, on the loop's thread: it
+    /// must not block. Steps between states are told where the machines keep them
+    /// ([`Rules::trace`](crate::proto::Rules::trace)).
+    pub fn on_trace(&mut self, hear: impl FnMut(&Record) + Send + 'static) {
+        self.hub.tracer = Some(Tracer::new(hear));
     }
 
     /// Serves until it is stopped.

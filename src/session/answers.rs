@@ -12,6 +12,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             Done::Reserved(_, reserved) => self.reserved(reserved, around),
             Done::Stored(key, stored) => self.stored(key.ticket, stored, around),
         }
+        self.trace_steps(around);
     }
 
     /// The store has looked at the file that has an order's name.

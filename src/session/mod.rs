@@ -8,11 +8,12 @@ mod answers;
 mod pump;
 #[cfg(test)]
 mod tests;
+mod tracing;
 
 use std::collections::VecDeque;
 
 use crate::net::{Address, Stream};
-use crate::observe::Counters;
+use crate::observe::{Counters, Watch};
 use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
 use crate::store::{Key, Store};
@@ -67,6 +68,8 @@ pub struct Surroundings<'a, S: Store> {
     /// Descriptors that nobody has a claim to. A session has one to its socket and one file, and
     /// takes from these for further files while earlier ones are being committed.
     pub spare: &'a mut usize,
+    /// Who watches the connection, if anybody does.
+    pub trace: Option<Watch<'a>>,
     /// What there is to tell people; the caller takes it after the visit.
     pub notes: &'a mut Vec<Note>,
     /// The session's own token.
@@ -126,9 +129,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             visit = self.pump(ready, around);
         }
         self.give_back(around);
-        while let Some(step) = self.machine.poll_step() {
-            log::trace!("{}: {step}", self.peer);
-        }
+        self.trace_steps(around);
         visit
     }
 

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 
 use super::{BUDGET, CLAIM, HEADER_READ, MESSAGE, Note, Session, Surroundings};
+use crate::observe::trace::What;
 use crate::proto::{Action, Begun, Machine, Order, Want};
 use crate::reactor::{Readiness, Visit};
 use crate::store::{Opening, Reserved, Store};
@@ -60,10 +61,12 @@ impl<M: Machine, S: Store> Session<M, S> {
         match self.stream.read(&mut around.scratch[..most]) {
             Ok(0) => {
                 // The bit stays: the end can be read again when the machine next wants bytes.
+                self.trace(around, || What::End);
                 self.machine.handle_end(around.now);
             }
             Ok(got) => {
                 *budget -= got;
+                self.trace(around, || What::Read { bytes: got as u64 });
                 // A stream that gives less than was asked for is empty: see Readiness. (But for
                 // urgent data, or descriptors sent along, which cut a read short; a peer that
                 // sends such things waits for its deadline.)
@@ -114,7 +117,8 @@ impl<M: Machine, S: Store> Session<M, S> {
             let begun = self.machine.progress().begun;
             let rest = &bytes[at..];
             let fits = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-            at += match self.machine.want() {
+            let stood = self.trace_position(around);
+            let took = match self.machine.want() {
                 Want::Bytes => self.machine.handle_bytes(rest, around.now),
                 Want::Body(left) => {
                     self.write(&rest[..fits(left)], around);
@@ -126,6 +130,8 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
                 Want::Wait | Want::Close => break,
             };
+            at += took;
+            self.trace_taken(stood, took, around);
             self.act(around);
             if self.machine.progress().begun > begun {
                 *budget = budget.saturating_sub(MESSAGE);
@@ -162,7 +168,10 @@ impl<M: Machine, S: Store> Session<M, S> {
     fn send(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) {
         while ready.writable && !self.machine.output().is_empty() {
             match self.stream.write(self.machine.output()) {
-                Ok(sent) => self.machine.handle_sent(sent, around.now),
+                Ok(sent) => {
+                    self.trace(around, || What::Sent { bytes: sent as u64 });
+                    self.machine.handle_sent(sent, around.now);
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => ready.writable = false,
@@ -281,6 +290,9 @@ impl<M: Machine, S: Store> Session<M, S> {
     fn lost(&mut self, error: &io::Error, around: &mut Surroundings<'_, S>) {
         log::debug!("{}: connection lost: {error}", self.peer);
         around.counters.lost.add(1);
+        self.trace(around, || What::Lost {
+            why: error.to_string().into(),
+        });
         self.machine.handle_lost(around.now);
         self.kept.clear();
     }

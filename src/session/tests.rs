@@ -1,6 +1,9 @@
 use super::*;
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use crate::observe::Tracer;
+use crate::observe::trace::Record;
 
 use crate::proto::{Receiver, Rules, Seal};
 use crate::store::memory::{Files, MemoryUpload};
@@ -63,6 +66,7 @@ struct Bench {
     counters: Counters,
     spare: usize,
     notes: Vec<Note>,
+    tracer: Option<Tracer>,
     scratch: Vec<u8>,
     now: Moment,
 }
@@ -89,6 +93,7 @@ impl Bench {
             counters: Counters::default(),
             spare: 0,
             notes: Vec::new(),
+            tracer: None,
             scratch: vec![0; BUDGET],
             now: NOW,
         }
@@ -108,6 +113,7 @@ impl Bench {
             counters: &self.counters,
             spare: &mut self.spare,
             notes: &mut self.notes,
+            trace: self.tracer.as_mut().and_then(|tracer| tracer.of(1)),
             token: Token::from_raw(1),
             now: self.now,
         };
@@ -324,4 +330,102 @@ fn a_peer_that_is_gone_leaves_when_its_commits_have_ended() {
         "what was whole is stored all the same"
     );
     assert_eq!(bench.spare, 8);
+}
+
+/// Has the session watched, and gives what is told.
+fn watched(bench: &mut Bench) -> Arc<Mutex<Vec<String>>> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tells = Arc::clone(&told);
+    let hear = move |record: &Record| {
+        let line = record.what.to_string();
+        tells.lock().expect("one thread").push(line);
+    };
+    let mut tracer = Tracer::new(hear);
+    tracer.connected(1, &"unix:test", NOW);
+    bench.tracer = Some(tracer);
+    bench.session.machine = Receiver::new(
+        Arc::new(Rules {
+            trace: true,
+            ..Rules::default()
+        }),
+        NOW,
+    );
+    told
+}
+
+#[test]
+fn a_trace_shows_each_partial_read_and_each_step_in_order() {
+    let mut bench = Bench::new();
+    let told = watched(&mut bench);
+    for piece in [&b"\x01"[..], b"\x02", b"\0a", b"b"] {
+        bench.peer.write_all(piece).expect("room");
+        bench.event();
+    }
+    assert_eq!(
+        *told.lock().expect("one thread"),
+        [
+            "connected: unix:test",
+            "read 1 byte",
+            "ReadType 1 of 1 byte",
+            "ReadType --Type--> ReadLen",
+            "read 1 byte",
+            "ReadLen 1 of 2 bytes",
+            "read 2 bytes",
+            "ReadLen 2 of 2 bytes",
+            "ReadLen --Length--> ReadText",
+            "ReadText 1 of 2 bytes",
+            "read 1 byte",
+            "ReadText 2 of 2 bytes",
+            "ReadText --Text--> Open",
+            "Open --Answer--> Reply",
+            "Reply --Room--> ReadType",
+            "sent 5 bytes",
+        ]
+    );
+}
+
+#[test]
+fn a_trace_shows_a_refused_body_and_the_end() {
+    let mut bench = Bench::new();
+    let told = watched(&mut bench);
+    bench.store.full_after = Some(3);
+    for piece in [&b"\x02\x08ab"[..], b"cd", b"ef"] {
+        bench.peer.write_all(piece).expect("room");
+        bench.event();
+    }
+    bench
+        .peer
+        .shutdown(std::net::Shutdown::Write)
+        .expect("a pair");
+    bench.event();
+    let told = told.lock().expect("one thread");
+    let from = told
+        .iter()
+        .position(|line| line == "Open --Answer--> ReadBody");
+    assert_eq!(
+        told[from.expect("a body is read")..],
+        [
+            "Open --Answer--> ReadBody",
+            "ReadBody 2 of 8 bytes",
+            "read 2 bytes",
+            "ReadBody 4 of 8 bytes",
+            "ReadBody --Refused--> Skip",
+            "sent 51 bytes",
+            "read 2 bytes",
+            "Skip 4 of 6 bytes",
+            "the peer ended its stream",
+            "Skip --End--> Drain",
+            "Drain --Sent--> Closed",
+        ]
+    );
+}
+
+#[test]
+fn steps_that_nobody_watches_do_not_pile_up() {
+    let mut bench = Bench::new();
+    watched(&mut bench);
+    bench.tracer = None;
+    bench.peer.write_all(b"\x01\x01\0n").expect("room");
+    bench.event();
+    assert_eq!(bench.session.machine.poll_step(), None);
 }

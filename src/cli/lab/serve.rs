@@ -22,6 +22,7 @@ use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
 use crate::cli::serve::Teller;
+use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
 use crate::cli::{logging, tell};
 
@@ -67,6 +68,9 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_KEEP", value_name = "TIME", value_parser = duration, default_value = "30s")]
     keep: Limit<Duration>,
 
+    #[command(flatten)]
+    tracing: Tracing,
+
     /// Log connections; twice, every step of every connection. RUST_LOG says it in detail
     #[arg(short, long, env = "PIECEMEAL_VERBOSE", action = ArgAction::Count)]
     verbose: u8,
@@ -76,6 +80,10 @@ pub(super) struct Arguments {
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) fn run(arguments: Arguments) -> Exit {
+    if arguments.threads && arguments.tracing.is_wanted() {
+        tell("piecemeal: --trace watches the reactor's connections: leave --threads out");
+        return Exit::Usage;
+    }
     if arguments.task == Task::Hello && arguments.strict {
         tell("piecemeal: --strict: the hello task has no framed form; --task 3 --strict has");
         return Exit::Usage;
@@ -122,11 +130,16 @@ fn serve(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     };
     let store = GrowingStore::open(&arguments.dir)?;
     let mut server = Server::bind_with(config, LabProtocol(arguments.settings()), store)?;
+    let tracing = arguments.tracing.start(&teller.out)?;
+    tracing.watch(&mut server);
     for address in server.addresses() {
         teller.err.line(format!("listening on {address}"));
     }
+    let err = teller.err.clone();
     server.on_event(move |event| teller.tell(&event));
-    Ok(match server.run()?.ended {
+    let summary = server.run();
+    tracing.finish(&err);
+    Ok(match summary?.ended {
         Ended::Stopped => Exit::Success,
         Ended::Forced(signal) => Exit::Signal(signal),
     })
@@ -201,7 +214,7 @@ impl Arguments {
             quiet: self.quiet.0.unwrap_or(NEVER),
             idle: self.idle.0.unwrap_or(NEVER),
             keep: self.keep.0.unwrap_or(NEVER),
-            trace: log::log_enabled!(log::Level::Trace),
+            trace: self.tracing.is_wanted(),
             ..Settings::of(self.task)
         })
     }

@@ -1,6 +1,7 @@
 //! Where the machine stands, as a trace shows it.
 
 use super::{Receiver, State};
+use crate::proto::limits::SKIP_MOST;
 use crate::proto::machine::Position;
 use crate::proto::transitions::StateName;
 
@@ -35,7 +36,10 @@ impl Receiver {
                 let have = body.upload.have;
                 (have, body.left.map(|left| have.saturating_add(left)))
             }
-            State::Skip { left, .. } => (0, *left),
+            State::Skip { left, room } => {
+                let have = SKIP_MOST.saturating_sub(*room);
+                (have, left.map(|left| have.saturating_add(left)))
+            }
             State::Open(_)
             | State::Commit { .. }
             | State::Reply
