@@ -47,7 +47,7 @@ use crate::proto::Receipt;
 use crate::reactor::Reactor;
 use crate::store::Store;
 pub use config::Config;
-pub use descriptors::{Connections, raise_descriptor_limit};
+pub use descriptors::{Connections, possible_connections, raise_descriptor_limit};
 use hub::{Entry, Hub};
 pub use protocol::{Piecemeal, Protocol};
 pub use stopping::{Ended, Stopper};

@@ -12,7 +12,9 @@ use piecemeal::lab::{LabMachine, Settings, Task, threads};
 use piecemeal::net::Address;
 use piecemeal::observe::{Counters, LineWriter};
 use piecemeal::proto::Moment;
-use piecemeal::server::{Config, Ended, Event, Protocol, Server, raise_descriptor_limit};
+use piecemeal::server::{
+    Config, Ended, Event, Protocol, Server, possible_connections, raise_descriptor_limit,
+};
 use piecemeal::session::Note;
 use piecemeal::store::GrowingStore;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -150,6 +152,7 @@ fn serve_by_threads(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     let store = GrowingStore::open(&arguments.dir)?;
     let err = teller.err.clone();
     let hear: threads::Hear = Arc::new(move |peer, note| teller.tell(&event(peer, &note)));
+    let room = threads::Room::new(possible_connections());
     for address in &arguments.bind {
         let Address::Tcp(address) = address else {
             return Err(io::Error::other(format!(
@@ -161,10 +164,11 @@ fn serve_by_threads(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
         })?;
         let local = listener.local_addr()?;
         let (settings, store, hear) = (arguments.settings(), store.clone(), Arc::clone(&hear));
+        let room = Arc::clone(&room);
         thread::Builder::new()
             .name("accept".into())
             .spawn(move || {
-                threads::serve(&listener, &settings, &store, &hear);
+                threads::serve(&listener, &settings, &store, &room, &hear);
             })?;
         // The same line as every server's, since programs read it.
         err.line(format!("listening on {local}"));
