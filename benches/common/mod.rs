@@ -42,8 +42,7 @@ impl Server {
         BufReader::new(err).read_line(&mut line)?;
         let address = line.trim_end().strip_prefix("listening on ");
         let address = address.unwrap_or_else(|| panic!("no server: {line:?}"));
-        // Behind a comma it may say how it serves.
-        server.address = address.split(',').next().unwrap_or(address).to_owned();
+        server.address = address.to_owned();
         Ok(server)
     }
 
