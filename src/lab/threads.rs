@@ -75,6 +75,7 @@ pub fn serve(
         let peer = Address::Tcp(peer);
         let connection = Connection {
             machine: LabMachine::new(Arc::clone(settings), Moment::START),
+            idle: settings.idle,
             started: Instant::now(),
             stream,
             store: store.clone(),
@@ -102,6 +103,7 @@ pub fn serve(
 /// One connection, and all that its thread has.
 struct Connection {
     machine: LabMachine,
+    idle: Duration,
     started: Instant,
     stream: TcpStream,
     store: GrowingStore,
@@ -113,6 +115,8 @@ struct Connection {
 impl Connection {
     /// From the first byte to the last.
     fn converse(&mut self) -> io::Result<()> {
+        // The reactor's machines have a deadline for this; a thread that writes looks at no clock.
+        self.stream.set_write_timeout(Some(self.idle))?;
         let mut buffer = [0; READ];
         loop {
             self.act()?;
