@@ -4,19 +4,22 @@
 //! The server is the real program in a process of its own, so that the figures are its own. They
 //! are printed and not judged; that uploads end well is.
 
+mod common;
+
 use std::fmt::Display;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use piecemeal::proto::announce::Put;
 use piecemeal::proto::reply::Answer;
 use piecemeal::proto::{Kind, header};
 use piecemeal::server::raise_descriptor_limit;
-use tempfile::TempDir;
+
+use common::Server;
 
 /// Just below what a server takes where a process may have 20,000 descriptors: two for each.
 const IDLE: usize = 9_900;
@@ -37,10 +40,10 @@ fn main() -> io::Result<()> {
 }
 
 fn idle_connections() -> io::Result<()> {
-    let server = Server::start(&[])?;
+    let server = start(&[])?;
     // The first upload has it make what all later ones share.
-    server.store_one("warm-up.txt")?;
-    let (before, anonymous_before) = (server.kib("VmRSS"), server.kib("RssAnon"));
+    store_one(&server, "warm-up.txt")?;
+    let (before, anonymous_before) = (server.figure("VmRSS"), server.figure("RssAnon"));
     let mut connections = Vec::new();
     for _ in 0..IDLE {
         match TcpStream::connect(&server.address) {
@@ -56,7 +59,7 @@ fn idle_connections() -> io::Result<()> {
     }
     let count = connections.len();
     let per_connection = |what: &str| {
-        let (now, anonymous) = (server.kib("VmRSS"), server.kib("RssAnon"));
+        let (now, anonymous) = (server.figure("VmRSS"), server.figure("RssAnon"));
         let each = |now: u64, before: u64| 1024 * now.saturating_sub(before) / count.max(1) as u64;
         say(format_args!(
             "idle, {what}: {count} connections, VmRSS {now} KiB, {} bytes each; RssAnon {anonymous} KiB, {} bytes each",
@@ -65,7 +68,7 @@ fn idle_connections() -> io::Result<()> {
         ));
     };
     // Each connection is served once the last one is.
-    server.store_one("after-connecting.txt")?;
+    store_one(&server, "after-connecting.txt")?;
     per_connection("just connected");
     // An END that ends nothing: it costs no file, and its answer makes the connection wait for a
     // next message, which it may do for minutes.
@@ -79,7 +82,7 @@ fn idle_connections() -> io::Result<()> {
     }
     per_connection("each after a message");
     let start = Instant::now();
-    server.store_one("among-idle.txt")?;
+    store_one(&server, "among-idle.txt")?;
     say(format_args!(
         "idle: a new upload among them took {:?}",
         start.elapsed()
@@ -90,7 +93,7 @@ fn idle_connections() -> io::Result<()> {
 fn large_file() -> io::Result<()> {
     let asked = std::env::var("PIECEMEAL_BENCH_GIB").ok();
     let gib = asked.map_or(LARGE_GIB, |gib| gib.parse().expect("a number of GiB"));
-    let server = Server::start(&["--durability", "none"])?;
+    let server = start(&["--durability", "none"])?;
     let disk = rustix::fs::statvfs(server.folder.path())?;
     if disk.f_bavail * disk.f_frsize < (gib + SPARE_GIB) << 30 {
         say(format_args!(
@@ -100,7 +103,7 @@ fn large_file() -> io::Result<()> {
         return Ok(());
     }
     let size = gib << 30;
-    let before = server.kib("VmHWM");
+    let before = server.figure("VmHWM");
     let mut connection = TcpStream::connect(&server.address)?;
     announce(&mut connection, "large.bin", size)?;
     // The widest length there is, so that the whole file is one message.
@@ -127,84 +130,28 @@ fn large_file() -> io::Result<()> {
         "large file: {gib} GiB in {:.1} s, {rate:.0} MB/s, server CPU {:.2} s; peak VmHWM {} KiB, {before} KiB before",
         time.as_secs_f64(),
         server.cpu().as_secs_f64(),
-        server.kib("VmHWM"),
+        server.figure("VmHWM"),
     ));
     Ok(())
 }
 
-/// The real server, and a folder for it; both go when it is dropped.
-struct Server {
-    process: Child,
-    address: String,
-    folder: TempDir,
+fn start(arguments: &[&str]) -> io::Result<Server> {
+    let arguments = [&["serve", "--quiet"], arguments].concat();
+    let within = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    Server::start(&arguments, within, Stdio::null())
 }
 
-impl Server {
-    fn start(arguments: &[&str]) -> io::Result<Server> {
-        let folder = TempDir::new_in(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
-        let mut process = Command::new(env!("CARGO_BIN_EXE_piecemeal"))
-            .args(["serve", "--quiet", "--bind", "127.0.0.1:0", "--dir"])
-            .arg(folder.path())
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let err = process.stderr.take().expect("it was piped");
-        let mut line = String::new();
-        BufReader::new(err).read_line(&mut line)?;
-        let address = line.trim_end().strip_prefix("listening on ");
-        Ok(Server {
-            address: address.unwrap_or_else(|| panic!("{line}")).to_owned(),
-            process,
-            folder,
-        })
-    }
-
-    /// A figure of the kernel's about the process, in KiB.
-    fn kib(&self, key: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = fs::read_to_string(path).expect("the server runs on Linux");
-        let mut lines = status.lines();
-        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        let number = value.and_then(|value| value.split_whitespace().next());
-        number
-            .and_then(|number| number.parse().ok())
-            .expect("a figure in kB")
-    }
-
-    /// Processor time that it has taken.
-    fn cpu(&self) -> Duration {
-        let path = format!("/proc/{}/stat", self.process.id());
-        let stat = fs::read_to_string(path).expect("the server runs on Linux");
-        // Fields are counted from behind the program's name, which may have spaces.
-        let fields = stat.rsplit(')').next().expect("there is a last piece");
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        // The kernel shows hundredths of a second here, whatever its own tick is.
-        Duration::from_millis(
-            10 * ticks
-                .map(|ticks| ticks.parse::<u64>().unwrap_or(0))
-                .sum::<u64>(),
-        )
-    }
-
-    /// Stores a few bytes over a new connection.
-    fn store_one(&self, name: &str) -> io::Result<()> {
-        let mut connection = TcpStream::connect(&self.address)?;
-        let body = b"a few bytes";
-        let size = body.len() as u64;
-        announce(&mut connection, name, size)?;
-        let mut bytes = Vec::new();
-        header::write(Kind::data_for(size), size, &mut bytes);
-        bytes.extend_from_slice(body);
-        connection.write_all(&bytes)?;
-        expect_receipt(&mut connection, name, size)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Stores a few bytes over a new connection.
+fn store_one(server: &Server, name: &str) -> io::Result<()> {
+    let mut connection = TcpStream::connect(&server.address)?;
+    let body = b"a few bytes";
+    let size = body.len() as u64;
+    announce(&mut connection, name, size)?;
+    let mut bytes = Vec::new();
+    header::write(Kind::data_for(size), size, &mut bytes);
+    bytes.extend_from_slice(body);
+    connection.write_all(&bytes)?;
+    expect_receipt(&mut connection, name, size)
 }
 
 /// Sends a PUT, and waits until the server agrees.

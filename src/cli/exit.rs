@@ -12,7 +12,7 @@ Exit codes:
   1    another error
   2    wrong usage
   3    refused by the server
-  4    can't connect, or the connection was lost
+  4    can't connect, or the connection was lost or cut
   6    digest or size differ
   7    the server broke the protocol
   8    timed out
@@ -28,7 +28,7 @@ Exit codes:
   1    another error
   2    wrong usage, or a text that is too long
   3    refused by the server, or taken for a file's name
-  4    can't connect, or the connection was lost
+  4    can't connect, or the connection was lost or cut
   7    the server broke the protocol
   8    timed out
   9    standard input can't be read, or is no text";
@@ -49,6 +49,20 @@ Exit codes:
   1    another error: no such connection, or the SVG can't be written
   2    wrong usage
   9    the trace can't be read, or is none";
+
+/// That of `lab client`.
+pub(super) const LAB_CLIENT_HELP: &str = "\
+Exit codes:
+  0    all went well
+  2    wrong usage, or a line that is no choice
+  3    the server answered a name with something else than OK, or refused the message
+  4    can't connect, or the connection was lost, closed too early, or cut
+  7    the server's answer has no end
+  8    timed out
+  9    a file can't be read or sent, or a line is no text
+  23   some failed, others didn't, or for different reasons
+  130  ended by SIGINT (Ctrl-C)
+  143  ended by SIGTERM";
 
 /// That of `demo`.
 pub(super) const DEMO_HELP: &str = "\
@@ -94,7 +108,7 @@ impl Exit {
     /// The exit that one failure alone would be.
     pub(super) fn of(why: &Why) -> Exit {
         match why {
-            Why::Resolve { .. } | Why::Connect { .. } | Why::Lost(_) => Exit::Connect,
+            Why::Resolve { .. } | Why::Connect { .. } | Why::Lost(_) | Why::Cut(_) => Exit::Connect,
             Why::Refused(refusal) => match refusal.code {
                 Some(Code::Digest) => Exit::Digest,
                 Some(Code::Timeout) => Exit::TimedOut,

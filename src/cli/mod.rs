@@ -5,6 +5,7 @@ mod demo;
 mod exit;
 mod lab;
 mod logging;
+mod pieces;
 mod progress;
 mod say;
 mod send;

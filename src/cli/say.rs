@@ -25,10 +25,17 @@ pub(super) struct Arguments {
 
     /// The text; without it, each line of standard input is one
     text: Option<String>,
+
+    #[command(flatten)]
+    pieces: super::pieces::PiecesArguments,
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    let said = Conversation::open(&Options::to(arguments.to))
+    let options = Options {
+        pieces: arguments.pieces.plan(),
+        ..Options::to(arguments.to)
+    };
+    let said = Conversation::open(&options)
         .map_err(failed)
         .and_then(|mut conversation| match arguments.text {
             Some(text) => say(&mut conversation, &text),

@@ -56,6 +56,9 @@ pub(super) struct Arguments {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pieces: super::pieces::PiecesArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,6 +89,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         conflict: arguments.on_conflict.map(Into::into),
         timeout: arguments.timeout.0,
         signals: true,
+        pieces: arguments.pieces.plan(),
         ..Options::to(arguments.to.clone())
     };
     raise_descriptor_limit();
@@ -181,7 +185,9 @@ fn reason(failure: &Failure) -> String {
 /// Whether any file would have failed of it.
 fn is_about_no_file(why: &Why) -> bool {
     match why {
-        Why::Signal | Why::Connect { .. } | Why::Resolve { .. } | Why::TimedOut => true,
+        Why::Signal | Why::Cut(_) | Why::Connect { .. } | Why::Resolve { .. } | Why::TimedOut => {
+            true
+        }
         Why::Refused(refusal) => matches!(refusal.code, Some(Code::Busy | Code::Shutdown)),
         _ => false,
     }
@@ -216,7 +222,12 @@ fn hint(why: &Why) -> &'static str {
         Why::Resolve { .. } => "; is the name right?",
         Why::Connect { .. } => "; is the server running? `piecemeal serve` starts one",
         Why::Lost(_) => "; send it again: what was stored already is recognised",
-        Why::Local(_) | Why::TakenForName | Why::Broken(_) | Why::Signal | Why::System(_) => "",
+        Why::Cut(_)
+        | Why::Local(_)
+        | Why::TakenForName
+        | Why::Broken(_)
+        | Why::Signal
+        | Why::System(_) => "",
         Why::TimedOut => "; --timeout sets how long it may be silent",
         Why::Name { .. } => "; --name gives it another",
         Why::Refused(refusal) => match refusal.code {

@@ -16,6 +16,13 @@ pub(super) fn size(text: &str) -> Result<Limit<u64>, String> {
     Ok(Limit(Some(size.as_u64()).filter(|size| *size > 0)))
 }
 
+/// Reads a size that is no limit, so that 0 is just that.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let size: Result<ByteSize, _> = text.parse();
+    size.map(|size| size.as_u64())
+        .map_err(|_| "not a size; try 100, 64KiB or 10MB".to_owned())
+}
+
 /// Reads `10s`, `1m 30s`, `500ms` or `0`.
 pub(super) fn duration(text: &str) -> Result<Limit<Duration>, String> {
     if text.trim() == "0" {

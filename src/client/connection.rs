@@ -3,8 +3,9 @@
 use std::io::{self, Read, Write};
 
 use super::Why;
+use super::in_pieces::InPieces;
 use super::source::Source;
-use crate::net::Stream;
+use crate::net::{Pieces, Stream};
 use crate::proto::Moment;
 use crate::proto::sender::{Event, Sender};
 use crate::reactor::Readiness;
@@ -17,12 +18,14 @@ const READ: usize = 16 << 10;
 /// One connection at work.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: Stream,
+    pub(super) stream: Stream,
     pub(super) sender: Sender,
     /// The file whose bytes are being sent.
     pub(super) source: Option<Source>,
     /// How a write failed. The server may have said why, so its answer is still read.
-    send_failed: Option<io::Error>,
+    pub(super) send_failed: Option<io::Error>,
+    /// Where the stream is to be cut up, by whom. Boxed: hardly anybody asks for it.
+    pub(super) in_pieces: Option<Box<InPieces>>,
 }
 
 /// What a visit came to.
@@ -39,12 +42,13 @@ pub(super) enum Work {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, sender: Sender) -> Connection {
+    pub(super) fn new(stream: Stream, sender: Sender, pieces: Option<&Pieces>) -> Connection {
         Connection {
             stream,
             sender,
             source: None,
             send_failed: None,
+            in_pieces: pieces.map(|pieces| Box::new(InPieces::new(pieces.clone()))),
         }
     }
 
@@ -74,6 +78,9 @@ impl Connection {
         now: Moment,
         moved: &mut dyn FnMut(u64),
     ) -> Work {
+        if self.in_pieces.is_some() {
+            return self.send_in_pieces(ready, budget, now, moved);
+        }
         while ready.writable && self.send_failed.is_none() && !self.sender.has_ended() {
             if *budget == 0 {
                 return Work::More;
@@ -139,8 +146,27 @@ impl Connection {
         Work::Blocked
     }
 
+    /// Whether the server has been silent for too long. It isn't to be blamed for a pause of ours.
+    pub(super) fn is_overdue(&self, now: Moment) -> bool {
+        self.resumes().is_none()
+            && self
+                .sender
+                .deadline()
+                .is_some_and(|deadline| deadline <= now)
+    }
+
+    /// When to come again if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.resumes().or_else(|| self.sender.deadline())
+    }
+
+    /// When the pause between two pieces ends, while there is one.
+    fn resumes(&self) -> Option<Moment> {
+        self.in_pieces.as_ref().and_then(|pieces| pieces.resumes())
+    }
+
     /// Lets the digest follow the bytes, where it is due.
-    fn seal(&mut self) {
+    pub(super) fn seal(&mut self) {
         if self.sender.wants_digest().is_some()
             && let Some(source) = &self.source
         {

@@ -130,7 +130,7 @@ impl Driver<'_> {
             let inserted = Stream::connect(&self.addresses[index], tuning).and_then(|stream| {
                 reactor.insert(stream, |stream| {
                     Entry::Connection(
-                        Connection::new(stream, sender),
+                        Connection::new(stream, sender, self.options.pieces.as_ref()),
                         Stage::Connecting { index, until },
                     )
                 })
@@ -277,19 +277,19 @@ impl Driver<'_> {
         if let Work::Over(why) = received {
             return self.over(reactor, connection, *stage, &why);
         }
-        if connection
-            .sender
-            .deadline()
-            .is_some_and(|deadline| deadline <= now)
-        {
+        if connection.is_overdue(now) {
             return self.over(reactor, connection, Stage::Open, &Why::TimedOut);
         }
-        let more = self.send_files(connection, stage, ready, now);
+        let more = match self.send_files(connection, stage, ready, now) {
+            // Nothing is wrong with the server, so what is left is sent over other connections.
+            Work::Over(why) => return self.over(reactor, connection, Stage::Fruitful, &why),
+            work => matches!(work, Work::More),
+        };
         if self.jobs.are_all_begun() && connection.sender.is_idle() {
             self.open -= 1;
             return Visit::Close;
         }
-        let deadline = connection.sender.deadline();
+        let deadline = connection.deadline();
         if more {
             Visit::Again(deadline)
         } else {
@@ -297,15 +297,15 @@ impl Driver<'_> {
         }
     }
 
-    /// Begins and sends files until the socket blocks, the server's answers are due, or the
-    /// budget is spent; then it returns true.
+    /// Begins and sends files until the socket blocks, the server's answers are due, the budget is
+    /// spent ([`Work::More`]), or the connection is to be cut.
     fn send_files(
         &mut self,
         connection: &mut Connection,
         stage: &mut Stage,
         ready: &mut Readiness,
         now: Moment,
-    ) -> bool {
+    ) -> Work {
         let mut budget = BUDGET;
         loop {
             self.begin_upload(connection, now);
@@ -320,12 +320,12 @@ impl Driver<'_> {
                     // Nothing is wrong with the server.
                     *stage = Stage::Fruitful;
                 }
-                Work::More => return true,
-                Work::Blocked | Work::Over(_) => {}
+                work @ (Work::More | Work::Over(_)) => return work,
+                Work::Blocked => {}
             }
             // A small file that was sent to its end makes room for the next one.
             if !ready.writable || !connection.has_room() || !self.jobs.can_begin() {
-                return false;
+                return Work::Blocked;
             }
         }
     }

@@ -18,6 +18,7 @@
 
 mod connection;
 mod driver;
+mod in_pieces;
 mod jobs;
 mod rehash;
 mod report;
@@ -27,7 +28,7 @@ mod talk;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::net::{Address, Endpoint};
+use crate::net::{Address, Endpoint, Pieces};
 use crate::proto::{Conflict, Receipt};
 pub use driver::send;
 pub use report::{Failure, Report, Why};
@@ -51,6 +52,8 @@ pub struct Options {
     /// Whether SIGINT and SIGTERM end the sending, with a report of what is stored. A second one
     /// ends the program at once, also after [`send`] has returned: the handlers stay installed.
     pub signals: bool,
+    /// How what each connection sends is cut up; `None` sends as much at a time as it can.
+    pub pieces: Option<Pieces>,
 }
 
 impl Options {
@@ -63,6 +66,7 @@ impl Options {
             timeout: Some(Duration::from_secs(120)),
             connect_timeout: Some(Duration::from_secs(10)),
             signals: false,
+            pieces: None,
         }
     }
 }

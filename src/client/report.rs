@@ -56,6 +56,10 @@ pub enum Why {
     /// The connection ended before the answer came.
     #[error("the connection was lost before the server had answered: {0}")]
     Lost(String),
+    /// The connection was cut on purpose, after so many bytes; see
+    /// [`Options::pieces`](super::Options::pieces).
+    #[error("cut after {0} bytes, as --cut-after says")]
+    Cut(u64),
     /// The server refused, and said why.
     #[error("the server refused it ({}): {}", escaped(&.0.word), escaped(&.0.text))]
     Refused(Refusal),

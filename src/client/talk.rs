@@ -26,8 +26,8 @@ struct Talk {
 }
 
 impl Conversation {
-    /// Connects to the first address that answers. Of the options it takes where to, and both
-    /// timeouts; `connections`, `conflict` and `signals` mean nothing to it.
+    /// Connects to the first address that answers. Of the options it takes where to, both
+    /// timeouts, and the pieces; `connections`, `conflict` and `signals` mean nothing to it.
     ///
     /// # Errors
     /// [`Why::Resolve`] and [`Why::Connect`].
@@ -79,7 +79,9 @@ impl Conversation {
         )?;
         let mut reactor = Reactor::new()?;
         let sender = Sender::new(options.timeout, reactor.now());
-        let token = reactor.insert(stream, |stream| Connection::new(stream, sender))?;
+        let token = reactor.insert(stream, |stream| {
+            Connection::new(stream, sender, options.pieces.as_ref())
+        })?;
         let deadline = options
             .connect_timeout
             .map(|timeout| reactor.now() + timeout);
@@ -135,21 +137,18 @@ impl Handler<Connection> for Talk {
         }
         let over = match received {
             Work::Over(why) => Some(why),
-            _ => {
-                connection.send(ready, &mut { BUDGET }, now, &mut |_| ());
-                let late = connection
-                    .sender
-                    .deadline()
-                    .is_some_and(|deadline| deadline <= now);
-                late.then_some(Why::TimedOut)
-            }
+            _ if connection.is_overdue(now) => Some(Why::TimedOut),
+            _ => match connection.send(ready, &mut { BUDGET }, now, &mut |_| ()) {
+                Work::Over(why) => Some(why),
+                _ => None,
+            },
         };
         match over {
             Some(why) => {
                 self.outcome.get_or_insert(Err(why));
                 Visit::Close
             }
-            None => Visit::Wait(connection.sender.deadline()),
+            None => Visit::Wait(connection.deadline()),
         }
     }
 }

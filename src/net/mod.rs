@@ -5,10 +5,12 @@
 mod address;
 mod holder;
 mod listener;
+mod pieces;
 mod pipe;
 mod stream;
 
 pub use address::{Address, DEFAULT_PORT, Endpoint, ParseError};
 pub use listener::{Accepted, Listener};
+pub use pieces::{Dribble, PAUSE, Pieces, PiecesFault, Sizes, Turn};
 pub use pipe::Pipe;
 pub use stream::{Stream, Tuning};

@@ -5,7 +5,8 @@
 mod counters;
 mod lines;
 pub mod trace;
+mod tracer;
 
 pub use counters::{Counters, Snapshot};
 pub use lines::{LineSender, LineWriter};
-pub use trace::Tracer;
+pub use tracer::{Tracer, Watch};

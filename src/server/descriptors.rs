@@ -38,6 +38,11 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// How many connections the process has descriptors for, beside what it has open now.
+pub fn possible_connections() -> usize {
+    share(None).1.most
+}
+
 /// Descriptors that connections can have, now that everything else is open, and how many
 /// connections that makes.
 pub(super) fn share(asked: Option<usize>) -> (usize, Connections) {

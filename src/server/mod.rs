@@ -48,7 +48,7 @@ use crate::reactor::Reactor;
 pub use crate::session::Splicing;
 use crate::store::Store;
 pub use config::Config;
-pub use descriptors::{Connections, raise_descriptor_limit};
+pub use descriptors::{Connections, possible_connections, raise_descriptor_limit};
 use hub::{Entry, Hub};
 pub use protocol::{Piecemeal, Protocol};
 pub use stopping::{Ended, Stopper};

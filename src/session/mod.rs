@@ -14,8 +14,7 @@ mod tracing;
 use std::collections::VecDeque;
 
 use crate::net::{Address, Stream};
-use crate::observe::Counters;
-use crate::observe::trace::Watch;
+use crate::observe::{Counters, Watch};
 use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
 use crate::store::{Key, Store};

@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::place::move_to_free_name;
@@ -74,11 +74,11 @@ impl GrowingStore {
         })
     }
 
-    /// Whether anything has a name.
-    fn is_taken(&self, name: &str) -> Result<bool, Error> {
+    /// What kind of thing has a name, if any has.
+    fn kind_of(&self, name: &str) -> Result<Option<FileType>, Error> {
         match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
+            Ok(facts) => Ok(Some(FileType::from_raw_mode(facts.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(Error::from_call("look for a file", error)),
         }
     }
@@ -199,8 +199,15 @@ impl Store for GrowingStore {
             Some(name) => name.to_string(),
             None => random_name(),
         };
-        if order.conflict == Conflict::Error && order.name.is_some() && self.is_taken(&name)? {
-            return Err(Error::Exists);
+        if order.name.is_some() {
+            match (self.kind_of(&name)?, order.conflict) {
+                (None, _) | (Some(_), Conflict::Rename) => {}
+                // A folder is nothing to overwrite, and it is kinder to say so now.
+                (Some(FileType::Directory), _) | (Some(_), Conflict::Error) => {
+                    return Err(Error::Exists);
+                }
+                (Some(_), Conflict::Overwrite) => {}
+            }
         }
         let part = format!("{name}{PART}");
         let file = self.create_part(&part)?;
@@ -346,6 +353,11 @@ mod tests {
         assert!(matches!(put(Conflict::Error, b"2"), Err(Error::Exists)));
         assert_eq!(put(Conflict::Rename, b"3").expect("stored"), "a (2).b");
         assert_eq!(put(Conflict::Overwrite, b"4").expect("stored"), "a.b");
+        let folder_of_that_name = folder.path().join("folder");
+        fs::create_dir(&folder_of_that_name).expect("a folder");
+        let over = order("folder", Conflict::Overwrite);
+        assert!(matches!(begin(&mut growing, &over), Err(Error::Exists)));
+        fs::remove_dir(folder_of_that_name).expect("it is empty");
         assert_eq!(fs::read(folder.path().join("a.b")).expect("there"), b"4");
         let unnamed = store(&mut growing, &Order::default(), b"5").expect("stored");
         assert!(unnamed.len() == 12 && unnamed.ends_with(".bin"));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use socket2::Socket;
 
@@ -47,6 +48,53 @@ impl Client {
         self.socket
             .shutdown(Shutdown::Write)
             .expect("the connection is there");
+    }
+
+    /// Sends what a peer that may have gone takes of it.
+    pub(crate) fn send_quietly(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.try_send(bytes);
+    }
+
+    /// Ends the stream of this side, if there still is a connection.
+    pub(crate) fn finish_quietly(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Ends the connection as a machine that lost its power: with a reset.
+    pub(crate) fn reset(self) {
+        let none = Some(Duration::ZERO);
+        self.socket.set_linger(none).expect("a socket");
+    }
+
+    /// The next bytes, so many of them.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.socket.read_exact(&mut bytes).expect("bytes come");
+        bytes
+    }
+
+    /// All bytes up to the end, which has to be one, and no reset.
+    #[track_caller]
+    pub(crate) fn read_all(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.socket.read_to_end(&mut bytes) {
+            Ok(_) => bytes,
+            Err(error) => panic!("{error} came after {bytes:?}"),
+        }
+    }
+
+    /// What comes next, be it bytes, the end, or a reset; these last two give nothing.
+    pub(crate) fn read_what_comes_first(&mut self) -> Vec<u8> {
+        let mut bytes = [0; 1024];
+        match self.socket.read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("nothing came"),
+            count => bytes[..count.unwrap_or(0)].to_vec(),
+        }
+    }
+
+    /// Reads until the other side ends, in order or not.
+    pub(crate) fn read_what_comes(&mut self) {
+        while !self.read_what_comes_first().is_empty() {}
     }
 
     /// The next reply, which has to be a STRING.

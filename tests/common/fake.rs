@@ -68,6 +68,34 @@ impl Peer {
         bytes
     }
 
+    /// What one read brings.
+    pub(crate) fn take_a_read(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 1 << 20];
+        let got = self.stream.read(&mut bytes).expect("the client sends");
+        bytes.truncate(got);
+        bytes
+    }
+
+    /// Reads until the stream is over, and says whether that was a reset.
+    pub(crate) fn ends_in_a_reset(&mut self) -> bool {
+        let ended = self.stream.read_to_end(&mut Vec::new());
+        ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+
+    /// Closes with a reset, whatever is still unread.
+    pub(crate) fn reset(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        let at_once = Some(std::time::Duration::ZERO);
+        socket.set_linger(at_once).expect("a socket");
+    }
+
+    /// Reads whatever comes until the client ends its stream, or is gone.
+    pub(crate) fn take_to_the_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.stream.read_to_end(&mut bytes);
+        bytes
+    }
+
     pub(crate) fn give(&mut self, bytes: impl AsRef<[u8]>) {
         // A client that has gone is what some tests want.
         let _ = self.stream.write_all(bytes.as_ref());

@@ -14,6 +14,7 @@ use super::{Client, Lines, PROGRAM, command, signal};
 #[derive(Debug)]
 pub(crate) struct Starter {
     before: Vec<OsString>,
+    subcommand: &'static [&'static str],
     arguments: Vec<OsString>,
     variables: Vec<(String, String)>,
     collect_stdout: bool,
@@ -37,11 +38,22 @@ impl Starter {
         fs::create_dir(home.path().join("stored")).expect("it is new");
         Starter {
             before: Vec::new(),
+            subcommand: &["serve"],
             arguments: arguments.iter().map(OsString::from).collect(),
             variables: Vec::new(),
             collect_stdout: true,
             home,
         }
+    }
+
+    /// The server of one of the lab's tasks.
+    pub(crate) fn lab(task: &str, arguments: &[&str]) -> Starter {
+        let mut starter = Starter::new(&["--task", task]);
+        starter
+            .arguments
+            .extend(arguments.iter().map(OsString::from));
+        starter.subcommand = &["lab", "serve"];
+        starter
     }
 
     /// The folder that the server's own is in, and nothing else yet.
@@ -86,8 +98,9 @@ impl Starter {
             .iter()
             .any(|(name, _)| name.ends_with("BIND"));
         let mut words = self.before.clone();
-        words.extend([OsString::from(PROGRAM), "serve".into(), "--dir".into()]);
-        words.push(self.home.path().join("stored").into());
+        words.push(PROGRAM.into());
+        words.extend(self.subcommand.iter().map(OsString::from));
+        words.extend(["--dir".into(), self.home.path().join("stored").into()]);
         if binds == 0 && !from_variable {
             words.extend(["--bind".into(), "127.0.0.1:0".into()]);
         }

@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod input;
 mod serve;
 
 use clap::{Args, Subcommand};

@@ -12,7 +12,9 @@ use piecemeal::lab::{LabMachine, Settings, Task, threads};
 use piecemeal::net::Address;
 use piecemeal::observe::{Counters, LineWriter};
 use piecemeal::proto::Moment;
-use piecemeal::server::{Config, Ended, Event, Protocol, Server, raise_descriptor_limit};
+use piecemeal::server::{
+    Config, Ended, Event, Protocol, Server, possible_connections, raise_descriptor_limit,
+};
 use piecemeal::session::Note;
 use piecemeal::store::GrowingStore;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -20,6 +22,7 @@ use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
 use crate::cli::serve::Teller;
+use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
 use crate::cli::{logging, tell};
 
@@ -61,9 +64,12 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_IDLE", value_name = "TIME", value_parser = duration, default_value = "5m")]
     idle: Limit<Duration>,
 
-    /// How long task 6 keeps a connection that has sent a file, for the next one
+    /// How long a connection that has sent a file is kept, for the next one
     #[arg(long, env = "PIECEMEAL_KEEP", value_name = "TIME", value_parser = duration, default_value = "30s")]
     keep: Limit<Duration>,
+
+    #[command(flatten)]
+    tracing: Tracing,
 
     /// Log connections; twice, every step of every connection. RUST_LOG says it in detail
     #[arg(short, long, env = "PIECEMEAL_VERBOSE", action = ArgAction::Count)]
@@ -74,6 +80,10 @@ pub(super) struct Arguments {
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) fn run(arguments: Arguments) -> Exit {
+    if arguments.threads && arguments.tracing.is_wanted() {
+        tell("piecemeal: --trace watches the reactor's connections: leave --threads out");
+        return Exit::Usage;
+    }
     if arguments.task == Task::Hello && arguments.strict {
         tell("piecemeal: --strict: the hello task has no framed form; --task 3 --strict has");
         return Exit::Usage;
@@ -120,11 +130,16 @@ fn serve(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     };
     let store = GrowingStore::open(&arguments.dir)?;
     let mut server = Server::bind_with(config, LabProtocol(arguments.settings()), store)?;
+    let tracing = arguments.tracing.start(&teller.out)?;
+    tracing.watch(&mut server);
     for address in server.addresses() {
         teller.err.line(format!("listening on {address}"));
     }
+    let err = teller.err.clone();
     server.on_event(move |event| teller.tell(&event));
-    Ok(match server.run()?.ended {
+    let summary = server.run();
+    tracing.finish(&err);
+    Ok(match summary?.ended {
         Ended::Stopped => Exit::Success,
         Ended::Forced(signal) => Exit::Signal(signal),
     })
@@ -137,6 +152,7 @@ fn serve_by_threads(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     let store = GrowingStore::open(&arguments.dir)?;
     let err = teller.err.clone();
     let hear: threads::Hear = Arc::new(move |peer, note| teller.tell(&event(peer, &note)));
+    let room = threads::Room::new(possible_connections());
     for address in &arguments.bind {
         let Address::Tcp(address) = address else {
             return Err(io::Error::other(format!(
@@ -148,12 +164,14 @@ fn serve_by_threads(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
         })?;
         let local = listener.local_addr()?;
         let (settings, store, hear) = (arguments.settings(), store.clone(), Arc::clone(&hear));
+        let room = Arc::clone(&room);
         thread::Builder::new()
             .name("accept".into())
             .spawn(move || {
-                threads::serve(&listener, &settings, &store, &hear);
+                threads::serve(&listener, &settings, &store, &room, &hear);
             })?;
-        err.line(format!("listening on {local}, a thread a connection"));
+        // The same line as every server's, since programs read it.
+        err.line(format!("listening on {local}"));
     }
     // The connections' threads end with the process.
     signals.forever().next();
@@ -197,7 +215,7 @@ impl Arguments {
             quiet: self.quiet.0.unwrap_or(NEVER),
             idle: self.idle.0.unwrap_or(NEVER),
             keep: self.keep.0.unwrap_or(NEVER),
-            trace: log::log_enabled!(log::Level::Trace),
+            trace: self.tracing.is_wanted(),
             ..Settings::of(self.task)
         })
     }

@@ -4,11 +4,14 @@
 //! `scale.rs` says where on the axis a moment is; `terminal.rs` and `svg.rs` draw. None of them
 //! knows a protocol: states are names, and get colours in the order in which they are met.
 
+mod condense;
 mod read;
 mod scale;
+mod shapes;
 mod svg;
 mod terminal;
 mod timeline;
+mod words;
 
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, stdout};

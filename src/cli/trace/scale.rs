@@ -74,12 +74,27 @@ impl Scale {
         (piece.from + (piece.to - piece.from) * part / whole).clamp(0.0, 1.0)
     }
 
+    /// The same as one of so many columns.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place is between 0 and 1"
+    )]
+    pub(super) fn column(&self, at_us: u64, columns: usize) -> usize {
+        (self.place(at_us) * columns.saturating_sub(1) as f64).round() as usize
+    }
+
     /// The waits that are not to scale.
     pub(super) fn shortened(&self) -> impl Iterator<Item = &Piece> {
         self.pieces.iter().filter(|piece| piece.is_shortened)
     }
 
     /// How long a part of the axis is, where it is to scale.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of the time fits where the time does"
+    )]
     pub(super) fn us_in(&self, part: f64) -> u64 {
         let scaled = self.pieces.iter().filter(|piece| !piece.is_shortened);
         let (us, place) = scaled.fold((0, 0.0), |(us, place), piece| {

@@ -8,10 +8,12 @@ use std::io;
 use std::path::Path;
 
 use svg::Document;
-use svg::node::element::{Group, Line, Rectangle, Style, Text, Title};
+use svg::node::element::{Group, Rectangle, Text, Title};
 
 use super::scale::Scale;
-use super::timeline::{Mark, Row, Timeline, amount, span, with_unit};
+use super::shapes::{colour, line, pixels, rectangle, style, text, with_tooltip};
+use super::timeline::{Mark, Row, Timeline};
+use super::words::{amount, span, with_unit};
 
 /// The drawing's size, in pixels, and where the axis of time begins and ends.
 const WIDTH: f64 = 1200.0;
@@ -30,33 +32,6 @@ const STATES_MOST: usize = 24;
 const TICK: f64 = 0.09;
 /// A character of the small text is about so wide.
 const CHARACTER: f64 = 6.2;
-
-/// The states' colours: bright enough for a dark page, dark enough for a bright one, and easy to
-/// tell apart for most eyes (Paul Tol's bright and vibrant schemes).
-const COLOURS: [&str; 10] = [
-    "#4477aa", "#ee7733", "#228833", "#aa3377", "#ccbb44", "#33bbee", "#cc3311", "#009988",
-    "#ee6677", "#888888",
-];
-
-const STYLE: &str = "
-text { font: 12px system-ui, sans-serif; fill: #222222; }
-.heading { font-size: 15px; font-weight: 600; }
-.small { font-size: 10.5px; }
-.page { fill: #ffffff; }
-.lane { stroke: #cccccc; }
-.grid { stroke: #e4e4e4; }
-.gap { fill: #999999; fill-opacity: 0.15; }
-.mark { stroke: #222222; stroke-opacity: 0.45; stroke-dasharray: 3 3; }
-.sent { fill: #777777; }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e4e4e4; }
-  .page { fill: #16181c; }
-  .lane { stroke: #55585e; }
-  .grid { stroke: #2c2f35; }
-  .mark { stroke: #e4e4e4; }
-  .sent { fill: #a0a0a0; }
-}
-";
 
 /// Writes the drawing to a file.
 pub(super) fn write(timeline: &Timeline, path: &Path) -> io::Result<()> {
@@ -91,10 +66,6 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn document(&self) -> Document {
-        let mut style = STYLE.to_owned();
-        for (state, colour) in COLOURS.iter().enumerate() {
-            style += &format!(".s{state} {{ fill: {colour}; }}\n");
-        }
         let title = self.timeline.title();
         let page = Rectangle::new()
             .set("class", "page")
@@ -106,7 +77,7 @@ impl Drawing<'_> {
             .set("height", pixels(self.height))
             .set("role", "img")
             .add(Title::new(title.as_str()))
-            .add(Style::new(style))
+            .add(style())
             .add(page)
             .add(text(20.0, 30.0, &title).set("class", "heading"))
             .add(self.axis())
@@ -200,7 +171,7 @@ impl Drawing<'_> {
                     count => format!("{name}: {count} times, {lasted} in all, from {from} on"),
                 };
                 let shape = rectangle((run.from, top + 3.0), (run.to - run.from, STATE - 6.0))
-                    .set("class", format!("s{}", row % COLOURS.len()))
+                    .set("class", colour(row))
                     .set("rx", 2);
                 group = group.add(with_tooltip(shape, &tooltip));
             }
@@ -231,7 +202,7 @@ impl Drawing<'_> {
             let x = self.x(bar.at_us);
             let height = 6.0 + (BYTES - 34.0) * scale(bar.bytes);
             let class = match mark {
-                Mark::Read => format!("s{}", bar.state.min(STATES_MOST - 1) % COLOURS.len()),
+                Mark::Read => colour(bar.state.min(STATES_MOST - 1)),
                 _ => "sent".to_owned(),
             };
             let shape =
@@ -309,32 +280,65 @@ struct Run {
     lasted_us: u64,
 }
 
-/// Whole tenths: what is finer only makes the file longer.
-fn pixels(length: f64) -> f64 {
-    (length * 10.0).round() / 10.0
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use piecemeal::observe::trace::{Record, What};
 
-fn text(x: f64, y: f64, content: &str) -> Text {
-    Text::new(content).set("x", pixels(x)).set("y", pixels(y))
-}
+    /// So many reads of one byte each, a millisecond apart.
+    fn drawn(reads: u64) -> String {
+        let mut records = Vec::new();
+        let mut tell = |at_us, what| {
+            records.push(Record {
+                at_us,
+                connection: 1,
+                what,
+            });
+        };
+        for have in 1..=reads {
+            tell(have * 1000, What::Read { bytes: 1 });
+            let (state, need) = ("Rea<d".into(), Some(reads));
+            tell(
+                have * 1000,
+                What::Stands {
+                    state,
+                    took: 1,
+                    have,
+                    need,
+                },
+            );
+        }
+        tell(reads * 1000 + 500, What::Sent { bytes: 7 });
+        draw(&Timeline::of(&records)).to_string()
+    }
 
-fn line(from: (f64, f64), to: (f64, f64), class: &str) -> Line {
-    Line::new()
-        .set("class", class)
-        .set("x1", pixels(from.0))
-        .set("y1", pixels(from.1))
-        .set("x2", pixels(to.0))
-        .set("y2", pixels(to.1))
-}
+    #[test]
+    fn each_read_is_a_bar_that_says_what_it_was() {
+        let svg = drawn(4);
+        for have in 1..=4 {
+            assert!(svg.contains(&format!("Rea&lt;d {have} of 4")), "{svg}");
+        }
+        assert_eq!(
+            svg.matches("class=\"s0\"").count(),
+            1 + 4,
+            "one span, four bars"
+        );
+        assert_eq!(svg.matches("class=\"sent\"").count(), 1);
+        assert!(!svg.contains("Rea<d") && !svg.contains("not to scale"));
+    }
 
-fn rectangle(at: (f64, f64), size: (f64, f64)) -> Rectangle {
-    Rectangle::new()
-        .set("x", pixels(at.0))
-        .set("y", pixels(at.1))
-        .set("width", pixels(size.0))
-        .set("height", pixels(size.1))
-}
-
-fn with_tooltip(shape: Rectangle, tooltip: &str) -> Rectangle {
-    shape.add(Title::new(tooltip))
+    #[test]
+    fn what_falls_together_is_one_bar_and_the_file_stays_small() {
+        let svg = drawn(100_000);
+        assert!(svg.len() < 200_000, "{} bytes", svg.len());
+        assert!(
+            svg.contains("100000 bytes in 100000 reads")
+                || svg.contains("97.7 KiB in 100000 reads")
+        );
+        let counts = svg.match_indices(" times, from ").map(|(at, _)| {
+            let before = svg[..at].rsplit(' ').next().expect("a number");
+            before.parse::<u64>().expect("a number")
+        });
+        assert_eq!(counts.sum::<u64>(), 100_000, "every read is in a bar");
+    }
 }

@@ -1,8 +1,10 @@
 //! The drawing of a timeline in a terminal: a row for each thing that happened, and beside it, to
 //! scale, how long it was waited for.
 
+use super::condense::condensed;
 use super::scale::Scale;
-use super::timeline::{Mark, Row, Timeline, shortened, span, with_unit};
+use super::timeline::{Mark, Row, Timeline};
+use super::words::{shortened, span, with_unit};
 use crate::cli::units::show_count;
 
 /// Rows that are drawn one by one; what is more is drawn together where it falls together.
@@ -48,9 +50,8 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn draw(&self) -> String {
-        let rows = self
-            .timeline
-            .condensed(ROWS_MOST, |at_us| self.column(at_us));
+        let column = |at_us| self.column(at_us) as u64;
+        let rows = condensed(&self.timeline.rows, ROWS_MOST, column);
         let mut out = format!("{}\n\n", self.timeline.title());
         out += &self.axis();
         for row in &rows {
@@ -62,8 +63,7 @@ impl Drawing<'_> {
     }
 
     fn column(&self, at_us: u64) -> usize {
-        // A place is no more than 1, and a terminal no wider than a usize.
-        (self.scale.place(at_us) * (self.bars - 1) as f64).round() as usize
+        self.scale.column(at_us, self.bars)
     }
 
     /// Times, and a line that marks where they are.
@@ -258,5 +258,79 @@ fn wrapped(pieces: Vec<Piece>, width: usize) -> Vec<Vec<Piece>> {
 fn trim_end(line: &mut [Piece]) {
     if let Some((text, _)) = line.last_mut() {
         text.truncate(text.trim_end().len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use piecemeal::observe::trace::{Record, What};
+
+    fn dribbled(gap_us: u64, last_us: u64) -> Timeline {
+        let mut records = Vec::new();
+        let mut tell = |at_us, what| {
+            records.push(Record {
+                at_us,
+                connection: 1,
+                what,
+            });
+        };
+        for have in 1..=4 {
+            let at_us = have * gap_us;
+            tell(at_us, What::Read { bytes: 1 });
+            let state = "Read".into();
+            let need = Some(4);
+            tell(
+                at_us,
+                What::Stands {
+                    state,
+                    took: 1,
+                    have,
+                    need,
+                },
+            );
+        }
+        tell(4 * gap_us + last_us, What::Closed);
+        Timeline::of(&records)
+    }
+
+    #[test]
+    fn a_wait_is_as_long_as_its_time_and_a_row_as_wide_as_was_asked() {
+        for width in [50, 80, 131] {
+            let drawn = draw(&dribbled(100, 300), width, false);
+            let rows = drawn.lines().skip(2);
+            let rows: Vec<&str> = rows.take_while(|line| !line.is_empty()).collect();
+            let narrow = |line: &&&str| line.chars().count() <= width;
+            assert_eq!(rows.iter().filter(narrow).count(), rows.len(), "{drawn}");
+            let marked = rows.iter().filter(|line| line.contains(['█', '●']));
+            let waits: Vec<usize> = marked.map(|line| line.matches('░').count()).collect();
+            // The first read begins the drawing. The last wait is three times as long.
+            assert_eq!(waits[0], 0, "{drawn}");
+            assert!(waits[1].abs_diff(waits[2]) <= 1 && waits[1] > 1, "{drawn}");
+            assert!(waits[4].abs_diff(3 * waits[1]) <= 3, "{drawn}");
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_not_to_scale_says_so() {
+        let drawn = draw(&dribbled(100_000, 60_000_000), 80, false);
+        assert!(
+            drawn.contains("≈ a wait of 60.0 s, not to scale"),
+            "{drawn}"
+        );
+        assert!(!draw(&dribbled(100_000, 100_000), 80, false).contains('≈'));
+    }
+
+    #[test]
+    fn colours_add_nothing_but_colours() {
+        let timeline = dribbled(100, 100);
+        let (plain, coloured) = (draw(&timeline, 90, false), draw(&timeline, 90, true));
+        assert!(
+            coloured.contains("\x1b[36mRead 1 of 4\x1b[0m"),
+            "{coloured:?}"
+        );
+        let mut without = coloured.replace("\x1b[36m", "").replace("\x1b[0m", "");
+        without = without.replace("\n  █ Read", "");
+        assert!(without.starts_with(plain.trim_end().split("░ a wait").next().expect("text")));
     }
 }

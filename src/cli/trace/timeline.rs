@@ -3,10 +3,13 @@
 
 use piecemeal::observe::trace::{Record, What};
 
-use crate::cli::units::{show_count, show_size};
+use super::words::{amount, shortened, span, with_unit};
+use crate::cli::units::show_count;
 
 /// More characters of a name are not shown.
 const NAME_MOST: usize = 24;
+/// A machine that has more states than this is none of ours: further ones count as one.
+const STATES_MOST: usize = 64;
 
 /// What one connection did.
 #[derive(Debug)]
@@ -199,7 +202,11 @@ impl Timeline {
         let name = shortened(name, NAME_MOST);
         let found = self.states.iter().position(|state| *state == name);
         found.unwrap_or_else(|| {
-            self.states.push(name);
+            match self.states.len() {
+                ..STATES_MOST => self.states.push(name),
+                STATES_MOST => self.states.push("(another)".to_owned()),
+                _ => {}
+            }
             self.states.len() - 1
         })
     }
@@ -229,90 +236,112 @@ impl Timeline {
             span(self.took_us()),
         )
     }
+}
 
-    /// The rows, but no more than about `most` of them: neighbours that fall into one column are
-    /// drawn as one, reads in one state first and then whatever there is.
-    pub(super) fn condensed(&self, most: usize, column: impl Fn(u64) -> usize) -> Vec<Row> {
-        let mut rows = self.rows.clone();
-        if rows.len() > most {
-            rows = merge(rows, &column, |a, b| {
-                let same = a.mark == Mark::Read && b.mark == Mark::Read && a.state == b.state;
-                same && a.way.len() <= 1 && b.way.len() <= 1
+#[cfg(test)]
+mod tests {
+    use super::super::condense::condensed;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn records(what: Vec<(u64, What)>) -> Vec<Record> {
+        let records = what.into_iter().map(|(at_us, what)| Record {
+            at_us,
+            connection: 1,
+            what,
+        });
+        records.collect()
+    }
+
+    fn stands(state: &'static str, took: u64, have: u64) -> What {
+        What::Stands {
+            state: state.into(),
+            took,
+            have,
+            need: Some(4),
+        }
+    }
+
+    fn step(from: &'static str, to: &'static str) -> What {
+        What::Step {
+            from: from.into(),
+            cause: "Why".into(),
+            to: to.into(),
+        }
+    }
+
+    /// A row as one line.
+    fn shown(timeline: &Timeline, row: &Row) -> String {
+        let way = row.way.iter().map(|stop| {
+            let name = &timeline.states[stop.state];
+            format!(" {name} {}", stop.note).trim_end().to_owned()
+        });
+        let way: String = way.collect();
+        let (from, at, mark, count) = (row.from_us, row.at_us, &row.mark, row.count);
+        format!("{from}-{at} {mark:?} {count}x {}{way}", row.bytes)
+    }
+
+    fn all(timeline: &Timeline, rows: &[Row]) -> Vec<String> {
+        rows.iter().map(|row| shown(timeline, row)).collect()
+    }
+
+    #[test]
+    fn what_a_read_leads_to_stands_in_its_row_and_what_comes_later_in_rows_of_its_own() {
+        let timeline = Timeline::of(&records(vec![
+            (10, What::Connected { peer: "p".into() }),
+            (20, What::Read { bytes: 9 }),
+            (20, stands("A", 4, 4)),
+            (20, step("A", "B")),
+            (20, stands("B", 1, 1)),
+            (30, step("B", "A")),
+            (30, What::Sent { bytes: 2 }),
+            (30, stands("A", 4, 4)),
+            (40, What::Closed),
+        ]));
+        assert_eq!(
+            all(&timeline, &timeline.rows),
+            [
+                "10-10 Connected 1x 0",
+                "10-20 Read 1x 9 A 4 of 4 B 1 of 4",
+                "20-30 Steps 1x 0 B A (Why)",
+                "30-30 Sent 1x 2",
+                "30-30 Kept 1x 4 A 4 of 4",
+                "30-40 Closed 1x 0",
+            ]
+        );
+        let spans = timeline.spans.iter();
+        let spans: Vec<_> = spans.map(|s| (s.state, s.from_us, s.to_us)).collect();
+        assert_eq!(spans, [(0, 10, 20), (1, 20, 30), (0, 30, 40)]);
+        assert!(timeline.title().contains("9 bytes in 1 read, 2 bytes sent"));
+    }
+
+    proptest! {
+        /// Whatever happened, the rows and the spans cover the whole time without a gap.
+        #[test]
+        fn time_is_covered_without_gaps(kinds in prop::collection::vec((0_u64..1000, 0..6), 1..60)) {
+            let mut at_us = 0;
+            let what = kinds.into_iter().map(|(passed, kind)| {
+                at_us += passed;
+                let what = match kind {
+                    0 => What::Read { bytes: passed },
+                    1 => stands("A", passed, passed),
+                    2 => step("A", "B"),
+                    3 => step("B", "C"),
+                    4 => What::Sent { bytes: passed },
+                    _ => What::End,
+                };
+                (at_us, what)
             });
-        }
-        if rows.len() > most {
-            rows = merge(rows, &column, |_, _| true);
-        }
-        rows
-    }
-}
-
-fn merge(
-    rows: Vec<Row>,
-    column: &impl Fn(u64) -> usize,
-    fit: impl Fn(&Row, &Row) -> bool,
-) -> Vec<Row> {
-    let mut merged: Vec<Row> = Vec::new();
-    for row in rows {
-        match merged.last_mut() {
-            Some(last) if column(last.at_us) == column(row.at_us) && fit(last, &row) => {
-                if last.mark != row.mark {
-                    last.mark = Mark::Several;
-                }
-                last.at_us = row.at_us;
-                last.count = last.count.saturating_add(row.count);
-                last.bytes = last.bytes.saturating_add(row.bytes);
-                if last.mark == Mark::Several {
-                    // Where it ended is as much as a line can say.
-                    last.way.truncate(1);
-                    last.way.extend(row.way.into_iter().next_back());
-                } else {
-                    last.way = row.way;
-                }
+            let timeline = Timeline::of(&records(what.collect()));
+            for rows in [timeline.rows.clone(), condensed(&timeline.rows, 1, |at| at / 500)] {
+                prop_assert_eq!(rows[0].from_us, timeline.start_us);
+                prop_assert!(rows.windows(2).all(|pair| pair[0].at_us == pair[1].from_us));
+                prop_assert_eq!(rows[rows.len() - 1].at_us, timeline.end_us);
             }
-            _ => merged.push(row),
+            let spans = &timeline.spans;
+            prop_assert!(spans.windows(2).all(|pair| pair[0].to_us == pair[1].from_us));
+            prop_assert_eq!(spans[0].from_us, timeline.start_us);
+            prop_assert_eq!(spans[spans.len() - 1].to_us, timeline.end_us);
         }
     }
-    merged
-}
-
-/// A number of bytes, exact where it is short.
-pub(super) fn amount(bytes: u64) -> String {
-    if bytes < 100_000 {
-        bytes.to_string()
-    } else {
-        show_size(bytes)
-    }
-}
-
-/// The same with a unit.
-pub(super) fn with_unit(bytes: u64) -> String {
-    match bytes {
-        100_000.. => show_size(bytes),
-        _ => show_count(bytes, "byte"),
-    }
-}
-
-/// A time span for people, to three digits or so.
-pub(super) fn span(us: u64) -> String {
-    // Only to be read: nobody misses what a float can't tell apart.
-    let us = us as f64;
-    match us {
-        0.0 => "0".to_owned(),
-        ..1e3 => format!("{us} µs"),
-        ..1e4 => format!("{:.2} ms", us / 1e3),
-        ..1e6 => format!("{:.0} ms", us / 1e3),
-        ..1e7 => format!("{:.2} s", us / 1e6),
-        ..6e8 => format!("{:.1} s", us / 1e6),
-        _ => format!("{:.0} s", us / 1e6),
-    }
-}
-
-/// A text in no more than so many characters.
-pub(super) fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
-    kept + "…"
 }

@@ -94,6 +94,12 @@ impl Desk {
         self.put_back.extend_from_slice(bytes);
     }
 
+    /// Ends the sending side: the peer will get no answer, and goes on being read. No upload may be
+    /// open.
+    pub(super) fn end_answers(&mut self) {
+        self.actions.push_back(Action::FinishSending);
+    }
+
     /// Ends the connection, once the answers are out.
     pub(super) fn finish(&mut self) {
         self.finishing = true;

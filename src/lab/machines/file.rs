@@ -153,6 +153,10 @@ impl File {
             Evidence::End => "the stream ended",
         };
         let Some(size) = (form != Form::ToEnd).then(|| size::said(held, form.width())) else {
+            let known_by = match evidence {
+                Evidence::End => known_by,
+                _ => "its first bytes are no length that fits",
+            };
             let held = std::mem::take(held);
             desk.remark(format!(
                 "a file of type 2 to the end of the stream: {known_by}"

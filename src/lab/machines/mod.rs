@@ -56,7 +56,7 @@ pub struct Settings {
     pub quiet: Duration,
     /// How long a connection is kept that sends nothing, or stands still in a file.
     pub idle: Duration,
-    /// How long task 6 keeps one that has sent a file, for the next.
+    /// How long one that has sent a file is kept, for the next.
     pub keep: Duration,
     /// Whether machines keep their steps to be traced.
     pub trace: bool,

@@ -42,6 +42,8 @@ pub(super) enum Forms {
     Sized,
     /// The same, where the name had a length of its own, so that four bytes are likelier.
     RatherFour,
+    /// The same, where the name had none, so that the shortest length is likelier.
+    RatherOne,
     /// Four bytes that fit exactly, or else bytes to the end of the stream.
     ToEnd,
 }
@@ -61,8 +63,11 @@ pub(super) enum Evidence {
 const PLAUSIBLE_MOST: u64 = 256 << 20;
 /// With so many bytes beyond what one byte can say, it is no such file with a little rubbish behind.
 const RUBBISH_MOST: usize = 260;
-/// Bytes that are held at most while a file may turn out to have four bytes of length or none.
-pub(super) const HELD_MOST: usize = 256 << 10;
+/// So few bytes may be as many as their first four say without that being their length.
+const CHANCE_MOST: usize = 1024;
+/// The largest file that is held while it may turn out to have four bytes of length or none. The
+/// first bytes of most files say, read as a length, so much that nothing is held.
+const HELD_MOST: usize = 1 << 20;
 
 /// How what is held compares to what a length in it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +94,16 @@ enum Next {
 
 /// The form that fits, once only one does.
 pub(super) fn decide(held: &[u8], forms: Forms, evidence: Evidence) -> Option<Form> {
+    if forms == Forms::ToEnd {
+        return four_or_to_end(held, evidence == Evidence::End);
+    }
     let (one, four) = (fit(held, 1), fit(held, 4));
+    // A file that begins with zeros looks like the rest of a longer length.
+    if forms == Forms::RatherOne && one == Fit::Over(Next::Message) && four != Fit::Short {
+        return (four != Fit::NoLength || evidence != Evidence::Bytes).then_some(Form::OneByte);
+    }
     if four == Fit::Exact {
         return Some(Form::FourBytes);
-    }
-    if forms == Forms::ToEnd {
-        let is_decided = evidence == Evidence::End || held.len() >= HELD_MOST;
-        return is_decided.then_some(Form::ToEnd);
     }
     let four_is_plausible = said(held, 4).is_some_and(|size| size <= PLAUSIBLE_MOST);
     match (one, four) {
@@ -122,6 +130,23 @@ pub(super) fn decide(held: &[u8], forms: Forms, evidence: Evidence) -> Option<Fo
             Some(Form::FourBytes)
         }
         (Fit::Over(_), Fit::Short) => (evidence != Evidence::Bytes).then_some(Form::OneByte),
+    }
+}
+
+/// The same for a file that ends with the stream, unless its first four bytes say where it ends.
+fn four_or_to_end(held: &[u8], is_end: bool) -> Option<Form> {
+    let size = said(held, 4).and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size else {
+        return (is_end || held.len() >= 4).then_some(Form::ToEnd);
+    };
+    let have = held.len() - 4;
+    if size > HELD_MOST || have > size {
+        Some(Form::ToEnd)
+    } else if have == size && (is_end || held.len() > CHANCE_MOST) {
+        // What has come so far may fit by chance, as four zeros do; hardly so when it is much.
+        Some(Form::FourBytes)
+    } else {
+        is_end.then_some(Form::ToEnd)
     }
 }
 
@@ -211,6 +236,39 @@ mod tests {
     }
 
     #[test]
+    fn zeros_and_another_message_are_no_longer_length_behind_a_name_without_one() {
+        for size in 0..20 {
+            for next in [&b"\x01QUIT"[..], b"\x01x", b"\x01ab"] {
+                let held = [one(&vec![0; size]), next.to_vec()].concat();
+                let form = decide(&held, Forms::RatherOne, Evidence::Silence);
+                assert_eq!(form, Some(Form::OneByte), "{size} {next:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_to_the_end_that_begins_with_a_fitting_length_is_not_cut_there() {
+        for evidence in [Evidence::Bytes, Evidence::Silence] {
+            assert_eq!(decide(&[0; 4], Forms::ToEnd, evidence), None);
+        }
+        let more = decide(&[0; 5], Forms::ToEnd, Evidence::Bytes);
+        assert_eq!(more, Some(Form::ToEnd));
+    }
+
+    #[test]
+    fn a_file_to_the_end_is_held_only_while_its_first_bytes_may_be_its_length() {
+        let to_end = |bytes: &[u8], evidence| decide(bytes, Forms::ToEnd, evidence);
+        assert_eq!(to_end(b"hell", Evidence::Bytes), Some(Form::ToEnd));
+        for size in [1, 300, 300_000, 1 << 20] {
+            let whole = four(&vec![7; size]);
+            let (short, end) = (&whole[..whole.len() - 1], Evidence::End);
+            assert_eq!(to_end(short, Evidence::Silence), None, "{size}");
+            assert_eq!(to_end(short, end), Some(Form::ToEnd), "{size}");
+            assert_eq!(to_end(&whole, end), Some(Form::FourBytes), "{size}");
+        }
+    }
+
+    #[test]
     fn rubbish_behind_a_short_file_is_no_length() {
         let bytes = [one(b"hello"), b"\n".to_vec()].concat();
         assert_eq!(
@@ -239,11 +297,12 @@ mod tests {
                 let mut cuts: Vec<_> = cuts.iter().copied().filter(|cut| *cut < bytes.len()).collect();
                 cuts.sort_unstable();
                 prop_assert_eq!(in_pieces(&bytes, &cuts, Forms::Sized), Some(form));
+                prop_assert_eq!(in_pieces(&bytes, &cuts, Forms::RatherOne), Some(form));
             }
         }
 
         #[test]
-        fn anything_is_decided_in_the_end_and_held_in_bounds(bytes in prop::collection::vec(any::<u8>(), 1..2000), forms in prop::sample::select(vec![Forms::Sized, Forms::RatherFour, Forms::ToEnd])) {
+        fn anything_is_decided_in_the_end_and_held_in_bounds(bytes in prop::collection::vec(any::<u8>(), 1..2000), forms in prop::sample::select(vec![Forms::Sized, Forms::RatherFour, Forms::RatherOne, Forms::ToEnd])) {
             prop_assert!(decide(&bytes, forms, Evidence::End).is_some());
             let sized_is_late = forms != Forms::ToEnd && bytes.len() > 256 + RUBBISH_MOST;
             prop_assert!(!sized_is_late || decide(&bytes, forms, Evidence::Bytes).is_some());

@@ -3,12 +3,12 @@
 //! ```text
 //!   ReadType ── 00, 01, '1' ──> ReadText ── silence, end ──> shown
 //!      ^     ── 02 … 09 ──────> File ─────── the last byte ─> stored
-//!      └────────────────────────────────────────────────────────┘ a moment later it is closed
+//!      └────────────────────────────────────────────────────────┘ our side of the stream ends
 //! ```
 //!
 //! Task 4 ends a file with the stream; task 5 says its size first. Both take a connection a
-//! message, so a connection that falls silent after one is closed; clients that wait for that are
-//! as common as clients that close.
+//! message. Clients that wait for its end are as common as clients that end it, and some send more;
+//! so behind a file the server ends its own side, since it has nothing to say, and reads on.
 
 use std::time::Duration;
 
@@ -21,8 +21,6 @@ use super::text::Text;
 use crate::lab::Task;
 use crate::proto::{Fault, Position, Receipt, Want};
 
-/// How long a connection that has sent its message is waited for before it is closed.
-const AFTER: Duration = Duration::from_secs(2);
 /// The one author who sends types as characters also waits for an answer to a text.
 const CHARACTER_ONE: u8 = b'1';
 const CHARACTER_TWO: u8 = b'2';
@@ -157,6 +155,7 @@ impl Reader for Typed {
         }
         self.stored += 1;
         self.state = State::ReadType;
+        desk.end_answers();
     }
 
     fn want(&self) -> Want {
@@ -168,7 +167,7 @@ impl Reader for Typed {
 
     fn patience(&self, settings: &Settings) -> Duration {
         match &self.state {
-            State::ReadType if self.stored > 0 => AFTER,
+            State::ReadType if self.stored > 0 => settings.keep,
             State::ReadText(_, text) if !text.is_empty() => settings.quiet,
             State::File(file) if file.is_undecided() => settings.quiet,
             State::ReadType | State::ReadText(..) | State::File(_) => settings.idle,

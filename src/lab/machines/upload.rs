@@ -135,7 +135,8 @@ impl Upload {
                 desk.finish();
             }
             1 => self.begin(Naming::Raw, held, desk),
-            kind if check(&held).is_ok() => self.begin(Naming::OwnType(kind), held, desk),
+            // A bad name too, so that its sender hears why and doesn't wait for an answer.
+            kind if is_text(&held) => self.begin(Naming::OwnType(kind), held, desk),
             kind => self.take_for_file(kind, &held, desk),
         }
     }
@@ -193,7 +194,7 @@ impl Upload {
     fn handle_named(&mut self, naming: Naming, byte: u8, desk: &mut Desk) {
         let forms = match naming {
             Naming::Sized => Forms::RatherFour,
-            Naming::Raw | Naming::OwnType(_) => Forms::Sized,
+            Naming::Raw | Naming::OwnType(_) => Forms::RatherOne,
         };
         desk.count_message();
         if byte == 1 {
@@ -207,6 +208,11 @@ impl Upload {
             desk.finish();
         }
     }
+}
+
+/// Whether it can be meant as a name at all; the low bytes of a length can't.
+fn is_text(held: &[u8]) -> bool {
+    std::str::from_utf8(held).is_ok_and(|text| text.chars().all(|c| c >= ' '))
 }
 
 /// A name that can be given to a file.

@@ -6,7 +6,7 @@ use super::*;
 use crate::lab::Grammar;
 
 /// More than a machine may ever hold: a file of type 2 in task 4 that is not decided yet.
-const HELD_MOST: u64 = (256 << 10) + (16 << 10);
+const HELD_MOST: u64 = (1 << 20) + (16 << 10);
 
 /// What a peer does next.
 #[derive(Clone, Debug)]

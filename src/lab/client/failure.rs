@@ -1,0 +1,89 @@
+//! What can go wrong between a client of a task and a server.
+
+use std::time::Duration;
+
+use humantime::format_duration;
+use thiserror::Error;
+
+use super::ANSWER_MOST;
+use crate::net::Endpoint;
+use crate::proto::text::escaped;
+
+/// Why something was not sent, or not answered. Its `Display` is a line for a person, with nothing
+/// of a peer's raw.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// The host has no address.
+    #[error("can't find {to}: {error}")]
+    Resolve {
+        /// What was looked for.
+        to: Endpoint,
+        /// How it failed.
+        error: String,
+    },
+    /// No connection could be made.
+    #[error("can't connect to {to}: {error}")]
+    Connect {
+        /// Where to.
+        to: Endpoint,
+        /// How the last try failed.
+        error: String,
+    },
+    /// The file can't be read.
+    #[error("can't read it: {0}")]
+    Local(String),
+    /// The file, or its name, can't be said in this grammar.
+    #[error("it can't be sent: {0}")]
+    Unsendable(String),
+    /// The connection broke.
+    #[error("the connection was lost: {how}{}", had_said(.said))]
+    Lost {
+        /// How.
+        how: String,
+        /// What the server had said before.
+        said: Vec<u8>,
+    },
+    /// The server ended its stream and had said nothing.
+    #[error("the server closed the connection instead of answering")]
+    Closed,
+    /// The server ended a connection that was to carry another file.
+    #[error(
+        "the server closed the connection behind the last file; \
+         without --keep each file has a connection of its own"
+    )]
+    NotKept,
+    /// The server did not answer.
+    #[error("the server did not answer within {}", format_duration(*.0))]
+    Silent(Duration),
+    /// The server did not end its stream.
+    #[error("the server did not end the connection within {}{}", format_duration(*.within), had_said(.said))]
+    Unended {
+        /// How long it was waited for.
+        within: Duration,
+        /// What the server said.
+        said: Vec<u8>,
+    },
+    /// The server stopped taking what was sent.
+    #[error("the server took no byte for {}", format_duration(*.0))]
+    Stalled(Duration),
+    /// The server talks on and on.
+    #[error("the server's answer has more than {ANSWER_MOST} bytes")]
+    Endless,
+    /// The answer to a name is another than `OK`.
+    #[error("the server answered \"{}\" and not OK, so nothing was sent", escaped(.0))]
+    NotOk(Vec<u8>),
+    /// The server took the message and refused it.
+    #[error("the server refused it: {}", escaped(.0))]
+    Refused(Vec<u8>),
+    /// The connection was cut on purpose, after so many bytes.
+    #[error("cut after {0} bytes, as --cut-after says")]
+    Cut(u64),
+}
+
+fn had_said(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        String::new()
+    } else {
+        format!("; it had said \"{}\"", escaped(bytes))
+    }
+}
