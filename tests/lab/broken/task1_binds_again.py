@@ -10,9 +10,8 @@ import sys
 
 port = int(sys.argv[1])
 while True:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", port))  # the mistake: once is enough, and twice is an error
-    listener.listen()
+    # the mistake: once is enough, and twice is an error
+    listener = socket.create_server(("127.0.0.1", port), backlog=128)
     port = listener.getsockname()[1]
     print("listening on 127.0.0.1:%d" % port, flush=True)
     client, address = listener.accept()
