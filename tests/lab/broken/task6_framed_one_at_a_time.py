@@ -54,4 +54,7 @@ listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
 print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
 while True:
     client, address = listener.accept()
-    serve(client, address)  # the mistake: the next accept waits for this client
+    try:
+        serve(client, address)  # the mistake: the next accept waits for this client
+    except OSError as error:
+        print(address[0], error, flush=True)

@@ -10,9 +10,12 @@ import threading
 def serve(client, address):
     with client:
         print(address[0], flush=True)
-        client.shutdown(socket.SHUT_WR)
-        while client.recv(4096):
-            pass  # To close with bytes unread would reset the connection.
+        try:
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(4096):
+                pass  # To close with bytes unread would reset the connection.
+        except OSError as error:
+            print(address[0], error, flush=True)
 
 
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
