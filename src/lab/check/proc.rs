@@ -8,6 +8,8 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::diag;
+
 /// The state LISTEN in /proc/net/tcp.
 const LISTEN: &str = "0A";
 /// The unit of processor times in /proc: 1/100 s on every Linux, whatever its clock.
@@ -28,6 +30,9 @@ pub fn listens(address: SocketAddr) -> Option<bool> {
     if !address.ip().to_canonical().is_loopback() {
         return None;
     }
+    if let Ok(known) = diag::look_up(address, None) {
+        return Some(known.is_some_and(|known| known.listens));
+    }
     let fits = |row: &Row| {
         let (ip, wanted) = (row.local.ip().to_canonical(), address.ip().to_canonical());
         row.listens && row.local.port() == address.port() && (ip == wanted || ip.is_unspecified())
@@ -38,6 +43,10 @@ pub fn listens(address: SocketAddr) -> Option<bool> {
 /// How many bytes that we sent from `ours` the program at `theirs` has not read yet. `None` where
 /// that can't be seen.
 pub fn unread(ours: SocketAddr, theirs: SocketAddr) -> Option<u64> {
+    if let Ok(known) = diag::look_up(theirs, Some(ours)) {
+        let connection = known.filter(|known| !known.listens)?;
+        return Some(connection.unread.into());
+    }
     let same = |a: SocketAddr, b: SocketAddr| {
         a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
     };
