@@ -146,6 +146,25 @@ pub fn cpu_time(group: u32) -> Option<Duration> {
     (!tree.is_empty()).then_some(TICK * ticks)
 }
 
+/// Whether a thread of a group's processes runs at this moment, or would if a core were free.
+pub fn wants_a_core(group: u32) -> Option<bool> {
+    let tree = tree(group, &all_stats()?);
+    let folders = tree
+        .iter()
+        .filter_map(|stat| fs::read_dir(format!("/proc/{}/task", stat.pid)).ok());
+    let mut threads = folders.flatten().flatten();
+    Some(threads.any(|thread| {
+        let text = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        is_runnable(&text)
+    }))
+}
+
+/// Whether a /proc/PID/stat has the state R. It stands behind the name, which may hold anything.
+fn is_runnable(stat: &str) -> bool {
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with("R "))
+}
+
 /// Bytes of memory of their own that the processes of a group hold; what the kernel keeps of their
 /// files for them doesn't count.
 pub fn memory(group: u32) -> Option<u64> {
@@ -207,6 +226,7 @@ mod tests {
             })
         );
         assert_eq!(stat("42 (cut"), None);
+        assert!(!is_runnable(text) && is_runnable("42 (a ) S b) R 7 40"));
     }
 
     #[test]
