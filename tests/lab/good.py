@@ -47,10 +47,10 @@ def to_the_end(connection, most=None):
     return bytes(data)
 
 
-def until_quiet(connection, most=1024):
-    """A name whose end nothing tells but a pause."""
+def until_quiet(connection, most=1024, quiet=0.05):
+    """A name or a text whose end nothing tells but the end of the stream, or a pause."""
     data = connection.recv(4096)
-    connection.settimeout(0.05)
+    connection.settimeout(quiet)
     try:
         while data and len(data) <= most:
             piece = connection.recv(4096)
@@ -128,7 +128,8 @@ def hello(connection, words):
             raise Gone
         text = exactly(connection, number(connection, 2))
     else:
-        text = until_quiet(connection, 8192)
+        # Whoever waits for an answer can wait a little longer than one with a name.
+        text = until_quiet(connection, 8192, 0.3)
     print(text)
     reply(connection, words + text)
 

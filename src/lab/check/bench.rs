@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::folder::{Folder, Snapshot};
 use super::message::Message;
-use super::probe::Probe;
+use super::probe::{Ending, Probe};
 use super::program::Program;
 use super::shown::{bytes, quoted};
 use super::transcript::{Mark, Side};
@@ -16,14 +16,16 @@ use crate::net::Address;
 /// How long something that must not happen is waited for.
 pub const ABSENCE: Duration = Duration::from_millis(300);
 
+/// How long a server that serves nobody any more may take to die.
+const DYING: Duration = Duration::from_millis(500);
+/// How long a server that closes behind a file may take for it before we do.
+const LEAVE: Duration = Duration::from_millis(25);
 /// How often a case is tried again when this machine was too slow to ask it fairly.
-pub const TRIES: usize = 5;
+pub const TRIES: usize = 4;
 /// Why it can't be told then.
 pub const TOO_BUSY: &str =
     "this machine is too busy to send a text in pieces without long pauses; try again";
 
-/// How long a server that has closed its sockets may take to be gone.
-const DYING: Duration = Duration::from_millis(300);
 const DEAD: &str = "; the server is dead";
 const GONE: &str = "the server is gone, or listens for one connection only: bind and listen belong before the loop, accept and nothing else into it";
 const DOES_NOT_SURVIVE: &str = "the server does not survive";
@@ -47,6 +49,8 @@ pub struct Bench {
     nonce: u32,
     made: u32,
     connections: u8,
+    /// The talk that may have killed the server.
+    remembered: Vec<String>,
     /// What the case could not look at.
     unseen: Option<String>,
 }
@@ -64,6 +68,7 @@ impl Bench {
             nonce: rand::random(),
             made: 0,
             connections: 0,
+            remembered: Vec::new(),
             unseen: None,
         }
     }
@@ -71,6 +76,7 @@ impl Bench {
     /// Makes ready for the next case.
     pub fn begin(&mut self) {
         self.connections = 0;
+        self.remembered.clear();
         self.unseen = None;
     }
 
@@ -101,22 +107,13 @@ impl Bench {
 
     /// Adds to a failure that a started server is dead, if it is: that explains more than the rest.
     pub fn tell_if_dead(&mut self, finding: &mut Finding) {
-        let Some(server) = &mut self.server else {
-            return;
-        };
-        // It closes its sockets a moment before it is gone.
-        let dead = self.watch.poll(DYING, || (!server.runs()).then_some(()));
-        if dead.is_none() {
-            return;
-        }
-        let printed = server.tail();
         if !finding.got.contains(DEAD) {
             finding.got.push_str(&self.last_words());
         }
         let known = finding.mistake.as_deref().unwrap_or_default();
-        if printed.contains("in use") {
+        if finding.got.contains(DEAD) && finding.got.contains("in use") {
             finding.mistake = Some("bound to the port again on each connection: bind and listen belong before the loop, accept and nothing else into it".to_owned());
-        } else if !known.starts_with(DOES_NOT_SURVIVE) {
+        } else if finding.got.contains(DEAD) && !known.starts_with(DOES_NOT_SURVIVE) {
             finding.mistake = Some(GONE.to_owned());
         }
     }
@@ -126,7 +123,9 @@ impl Bench {
         let Some(server) = &mut self.server else {
             return String::new();
         };
-        if server.runs() {
+        // Its end comes a moment after that of its sockets.
+        let dead = (self.watch).poll(DYING, || (!server.runs()).then_some(()));
+        if dead.is_none() {
             return String::new();
         }
         format!("{DEAD}{}", server.tail())
@@ -264,6 +263,12 @@ impl Bench {
             .got(got))
     }
 
+    /// Keeps what was said on a connection, to be shown if the server turns out not to have survived
+    /// it.
+    pub fn remember(&mut self, probe: &Probe) {
+        self.remembered = probe.transcript.lines(None);
+    }
+
     /// Expects that the next client is served: the task's plainest exchange, whatever came before.
     pub fn expect_still_serving(&mut self, after: &str) -> Outcome {
         // The queue of a server that is just dying still takes a client, and resets it. So more than
@@ -272,12 +277,34 @@ impl Bench {
         served.map_err(|verdict| match verdict {
             Verdict::Fail(mut finding) => {
                 finding.expected = format!("after {after} the next client is served: {}", finding.expected);
-                finding.got.push_str(&self.last_words());
+                if !finding.got.contains(DEAD) {
+                    finding.got.push_str(&self.last_words());
+                }
+                let talk = std::mem::take(&mut finding.talk);
+                finding.talk = std::mem::take(&mut self.remembered);
+                finding.talk.extend(talk);
                 finding.mistake = Some(format!("{DOES_NOT_SURVIVE} {after}: one connection's exception ends the loop that serves all, or the loop hangs on that connection"));
                 Verdict::Fail(finding)
             }
             other => other,
         })
+    }
+
+    /// Ends our side behind the last byte of a message that says itself where it ends.
+    ///
+    /// A server that was started here may have to be started again, and whoever closes first keeps
+    /// the port for a minute. So it gets a moment to close before we do: then our reset spares it
+    /// that. See [`Probe`]'s drop.
+    pub fn leave(&self, probe: &mut Probe) {
+        let says_its_end = self.task > Task::Four && !self.grammar.ends_files_by_closing();
+        if self.server.is_some() && (says_its_end || self.framed()) {
+            let known = probe.received().len();
+            let ending = probe.read_until(LEAVE, |received| received.len() > known);
+            if ending != Ending::Open {
+                return;
+            }
+        }
+        probe.half_close();
     }
 
     /// The message that names a file.

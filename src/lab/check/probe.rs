@@ -21,10 +21,13 @@ use crate::net::Address;
 /// How long a piece waits for the server to have read the one before it. A raw text ends where its
 /// sender pauses for some 50 ms, so this is well below.
 const PACE_MOST: Duration = Duration::from_millis(15);
+/// Pieces of one message that are waited for so. Looking takes milliseconds, and a server that has
+/// taken so many pieces one by one has shown what it does with them.
+const LOOKS: usize = 12;
 /// A pause that may end a raw text.
 const PAUSE: Duration = Duration::from_millis(40);
-/// The pause between two pieces where nobody can see what the server has read.
-const PACE_BLIND: Duration = Duration::from_millis(2);
+/// The least pause between two pieces: most servers have read the first one by then.
+const PACE_BLIND: Duration = Duration::from_millis(1);
 /// One wait of a read; between two of them an interrupt is noticed.
 const SLICE: Duration = Duration::from_millis(100);
 /// What is kept of what a server sends.
@@ -112,10 +115,17 @@ impl Probe {
             .sent(&message.bytes, message.fields.clone(), cuts);
         let mut from = 0;
         self.longest_gap = Duration::ZERO;
-        for to in cuts.iter().copied().chain([message.bytes.len()]) {
+        for (piece, to) in cuts
+            .iter()
+            .copied()
+            .chain([message.bytes.len()])
+            .enumerate()
+        {
             let before = Instant::now();
-            if from > 0 {
-                self.pace();
+            match piece {
+                0 => {}
+                1..=LOOKS => self.pace(),
+                _ => thread::sleep(PACE_BLIND),
             }
             let sent = self.write(&message.bytes[from..to]);
             if from > 0 {
@@ -161,16 +171,22 @@ impl Probe {
         true
     }
 
+    /// Doesn't look any more whether a piece was read before the next is sent. Looking takes
+    /// milliseconds, and on a busy machine too many of them for a raw text.
+    pub fn pace_blindly(&mut self) {
+        self.ends = None;
+    }
+
     /// Waits until the server has read what was sent, but not for long.
     pub fn pace(&self) {
+        thread::sleep(PACE_BLIND);
         let Some((ours, theirs)) = self.ends else {
-            return thread::sleep(PACE_BLIND);
+            return;
         };
         let until = Instant::now() + PACE_MOST;
         loop {
             match proc::unread(ours, theirs) {
-                None => return thread::sleep(PACE_BLIND),
-                Some(0) => return,
+                None | Some(0) => return,
                 Some(_) if Instant::now() >= until => return,
                 Some(_) => thread::sleep(Duration::from_micros(200)),
             }

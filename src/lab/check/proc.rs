@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use super::diag;
 
+/// Where the kernel lists the sockets of this machine.
+const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 /// The state LISTEN in /proc/net/tcp.
 const LISTEN: &str = "0A";
 /// The unit of processor times in /proc: 1/100 s on every Linux, whatever its clock.
@@ -37,7 +39,10 @@ pub fn listens(address: SocketAddr) -> Option<bool> {
         let (ip, wanted) = (row.local.ip().to_canonical(), address.ip().to_canonical());
         row.listens && row.local.port() == address.port() && (ip == wanted || ip.is_unspecified())
     };
-    Some(rows()?.iter().any(fits))
+    let mut tables = TABLES.iter().filter_map(|table| rows(table)).peekable();
+    // Without a single table there is nothing to be seen.
+    tables.peek()?;
+    Some(tables.flatten().any(|row| fits(&row)))
 }
 
 /// How many bytes that we sent from `ours` the program at `theirs` has not read yet. `None` where
@@ -50,16 +55,23 @@ pub fn unread(ours: SocketAddr, theirs: SocketAddr) -> Option<u64> {
     let same = |a: SocketAddr, b: SocketAddr| {
         a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
     };
-    let rows = rows()?;
-    let mut found = rows.iter();
-    let row = found.find(|row| same(row.local, theirs) && same(row.remote, ours))?;
-    Some(row.unread)
+    // Each table takes the kernel milliseconds to write, so the likelier one is asked first. A
+    // server that listens for both kinds of addresses has its rows in the second.
+    let tables = match ours {
+        SocketAddr::V4(_) => [TABLES[0], TABLES[1]],
+        SocketAddr::V6(_) => [TABLES[1], TABLES[0]],
+    };
+    tables.into_iter().find_map(|table| {
+        let rows = rows(table)?;
+        let mut found = rows.iter();
+        let row = found.find(|row| same(row.local, theirs) && same(row.remote, ours))?;
+        Some(row.unread)
+    })
 }
 
-fn rows() -> Option<Vec<Row>> {
-    let mut table = fs::read_to_string("/proc/net/tcp").ok()?;
-    table.push_str(&fs::read_to_string("/proc/net/tcp6").unwrap_or_default());
-    Some(table.lines().filter_map(row).collect())
+fn rows(table: &str) -> Option<Vec<Row>> {
+    let text = fs::read_to_string(table).ok()?;
+    Some(text.lines().filter_map(row).collect())
 }
 
 fn row(line: &str) -> Option<Row> {

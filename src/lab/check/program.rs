@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
@@ -18,6 +19,8 @@ use crate::proto::text::escaped;
 
 /// How long a server may take until it listens.
 const START_MOST: Duration = Duration::from_secs(10);
+/// How long the port of a server may stay taken after its end: TIME_WAIT, and a little.
+const PORT_FREE_MOST: Duration = Duration::from_secs(65);
 /// How long a server that is asked to end may take, before it is killed.
 const STOP_MOST: Duration = Duration::from_millis(500);
 /// Lines of its output that are shown when it is dead.
@@ -73,6 +76,8 @@ pub struct Program {
     child: Child,
     /// Holds the file with all that it prints.
     output: TempDir,
+    /// How much of that is older than the last start.
+    printed_before: usize,
     watch: Watch,
 }
 
@@ -101,6 +106,7 @@ impl Program {
             address: address.clone(),
             child,
             output,
+            printed_before: 0,
             watch,
         };
         program.wait_until_it_listens()?;
@@ -110,9 +116,33 @@ impl Program {
     /// Ends what still runs of it and starts it anew.
     pub fn restart(&mut self) -> Result<(), StartError> {
         self.stop();
+        let mut tried = self.start_again();
+        // Its connections hold the port for a minute after it, unless it sets SO_REUSEADDR.
+        let until = Instant::now() + PORT_FREE_MOST;
+        while matches!(&tried, Err(StartError::Ended { .. }))
+            && self.printed_since_start().contains("in use")
+            && Instant::now() < until
+            && !self.watch.interrupted()
+        {
+            thread::sleep(Duration::from_secs(1));
+            tried = self.start_again();
+        }
+        tried
+    }
+
+    fn start_again(&mut self) -> Result<(), StartError> {
+        self.printed_before = self.printed().len();
         self.child = spawn(&self.command, &self.folder, self.output.path())
             .map_err(|error| StartError::System(self.command.clone(), error))?;
         self.wait_until_it_listens()
+    }
+
+    fn printed_since_start(&self) -> String {
+        let printed = self.printed();
+        printed
+            .get(self.printed_before..)
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn wait_until_it_listens(&mut self) -> Result<(), StartError> {
@@ -124,7 +154,7 @@ impl Program {
         match ended {
             Some(None) => Ok(()),
             Some(Some(status)) => {
-                let printed = self.printed();
+                let printed = self.printed_since_start();
                 let hint = if printed.contains("in use") {
                     "; the port is still held by the connections of a server before it: let it set SO_REUSEADDR before bind, or wait a minute"
                 } else if printed.contains("No such file") || status.code() == Some(127) {
@@ -190,9 +220,9 @@ impl Program {
         let _ = kill_process_group(group, Signal::TERM);
         let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)) | Err(_));
         // An interrupt is no reason to leave it behind, so this doesn't ask the watch.
-        let until = std::time::Instant::now() + STOP_MOST;
-        while !ended(&mut self.child) && std::time::Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
+        let until = Instant::now() + STOP_MOST;
+        while !ended(&mut self.child) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
         }
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();

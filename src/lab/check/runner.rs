@@ -21,8 +21,10 @@ use crate::net::{Address, Endpoint};
 
 /// All cases together take no longer, however slow the server is. A right one takes a third.
 const RUN_MOST: Duration = Duration::from_secs(150);
-/// Failures without a single success after which the patience is less.
-const HOPELESS: usize = 3;
+/// How long a server that has listened may be away.
+const HEARD_MOST: Duration = Duration::from_secs(1);
+/// Failures after which the patience is less: what fails often is mostly waited for in vain.
+const FAILURES: usize = 3;
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
@@ -183,6 +185,7 @@ impl Runner {
         let mut done = Vec::new();
         for case in cases {
             let began = Instant::now();
+            self.find_alive(case);
             let verdict = match self.why_not() {
                 Some(why) => Verdict::CantTell(why),
                 None => self.judge(case),
@@ -212,6 +215,37 @@ impl Runner {
             return Some(format!("{seconds} s are over; run it alone with --only"));
         }
         self.gone.clone()
+    }
+
+    /// A server may die a while after the case that killed it, and what is dead passes nothing.
+    fn find_alive(&mut self, case: &Case) {
+        let Address::Tcp(address) = self.bench.address else {
+            return;
+        };
+        // Where it can't be seen, the next case finds out. A server that binds anew for each
+        // connection is away for a moment.
+
+        let heard = || (proc::listens(address) != Some(false)).then_some(());
+        let listens = self.bench.watch.poll(HEARD_MOST, heard).is_some();
+        match &mut self.bench.server {
+            Some(server) if !listens && !self.bench.watch.interrupted() => {
+                if let Err(error) = server.restart() {
+                    self.gone = Some(format!(
+                        "before case {} the server was gone, and could not be started again: {error}",
+                        case.id
+                    ));
+                }
+            }
+            None if !listens => {
+                self.gone.get_or_insert_with(|| {
+                    format!(
+                        "nobody listens any more since before case {}; start the server again",
+                        case.id
+                    )
+                });
+            }
+            _ => {}
+        }
     }
 
     fn judge(&mut self, case: &Case) -> Verdict {
@@ -247,23 +281,12 @@ impl Runner {
 
     /// After a failure: the next case shall not suffer for it.
     fn look_after(&mut self, case: &Case) {
+        if self.tally.fail >= FAILURES {
+            self.bench.watch.set_patience(PATIENCE_SPENT);
+        }
         if self.tally.pass == 0 {
             // A server that has never done anything right: no point in asking whether it still
-            // does. Its next silences are waited for less.
-            if self.tally.fail >= HOPELESS {
-                self.bench.watch.set_patience(PATIENCE_SPENT);
-            }
-            if self.bench.server.is_none() && !listens(&self.bench.address, &self.bench.watch) {
-                self.gone = Some(format!(
-                    "nobody listens any more since case {}; start the server again",
-                    case.id
-                ));
-            }
-            if let Some(server) = &mut self.bench.server
-                && !server.runs()
-            {
-                self.restart(case);
-            }
+            // does.
             return;
         }
         self.bench.begin();

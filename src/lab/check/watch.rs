@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 /// How long a server may take for an answer, an end or a stored file, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(3);
-/// The same for a server that has been silent several times: what never answers is not worth
-/// minutes.
-pub const PATIENCE_SPENT: Duration = Duration::from_secs(1);
+/// The same for a server that has failed several times: what never answers is not worth minutes.
+pub const PATIENCE_SPENT: Duration = Duration::from_millis(1500);
 
 /// Shared by all that waits.
 #[derive(Clone, Debug)]

@@ -48,6 +48,7 @@ fn send(bench: &mut Bench, name: &[u8], forbidden: &[PathBuf]) -> Outcome {
             )
             .state("the name is refused; the stream has ended, and the connection is closed"));
     }
+    bench.remember(&probe);
     bench.expect_still_serving(&format!("the name {}", quoted(name)))
 }
 

@@ -9,7 +9,7 @@ pub(super) const CASES: &[Case] = &[
         id: "6.1",
         title: "a name is answered OK, and the file behind it is stored under that name",
         why: "that is what it is for",
-        mistake: "the type byte becomes part of the name, or the name part of the data",
+        mistake: "the name isn't answered, the type byte becomes part of it, or the length part of the data",
         asked: always,
         run: upload::whole,
     },

@@ -166,6 +166,7 @@ pub(super) fn unknown_type(bench: &mut Bench) -> Outcome {
             .fail_here("here our stream ends", "a refusal, or just the end of the connection")
             .state("ReadType: there is no type 0xee, so nobody knows where this message ends; the connection is closed"));
     }
+    bench.remember(&probe);
     bench.expect_still_serving("a message of an unknown type")
 }
 
@@ -183,6 +184,7 @@ pub(super) fn huge_promise(bench: &mut Bench) -> Outcome {
     upload.probe.half_close();
     upload.probe.read_until(bench.watch.patience(), |_| false);
     upload.expect_nothing_kept(bench)?;
+    bench.remember(&upload.probe);
     bench.expect_still_serving("a promise of 4 GiB that isn't kept")
 }
 
@@ -277,5 +279,6 @@ pub(super) fn text_no_utf8(bench: &mut Bench) -> Outcome {
     probe.send(&message);
     probe.half_close();
     expect_noticed(&mut probe)?;
+    bench.remember(&probe);
     bench.expect_still_serving("a text that is no UTF-8")
 }

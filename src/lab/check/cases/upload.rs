@@ -47,8 +47,8 @@ impl Upload {
 
     /// After the last byte: expects the file, and where replies are messages, its receipt.
     pub(super) fn expect_stored(&mut self, bench: &mut Bench, body: &[u8]) -> Outcome {
-        self.probe.half_close();
         let known = self.probe.received().len();
+        bench.leave(&mut self.probe);
         if bench.framed() {
             expect_reply(&mut self.probe, known)?;
         }
@@ -138,7 +138,7 @@ pub(super) fn is_served(bench: &mut Bench) -> Outcome {
     let body = bench.body(12);
     let message = bench.file_message(&body);
     upload.probe.send(&message);
-    upload.probe.half_close();
+    bench.leave(&mut upload.probe);
     if upload.probe.read_to_end() == Ending::Open {
         return Err(upload
             .probe
@@ -234,7 +234,7 @@ pub(super) fn no_reply(bench: &mut Bench) -> Outcome {
     let body = bench.body(100);
     let known = upload.probe.received().len();
     upload.probe.send(&bench.file_message(&body));
-    upload.probe.half_close();
+    bench.leave(&mut upload.probe);
     upload.probe.read_to_end();
     let got = upload.probe.received().len();
     if got == known || bench.framed() {
@@ -258,7 +258,7 @@ pub(super) fn ends_well(bench: &mut Bench) -> Outcome {
     let mut upload = Upload::open(bench)?;
     let body = bench.body(5000);
     upload.probe.send(&bench.file_message(&body));
-    upload.probe.half_close();
+    bench.leave(&mut upload.probe);
     upload.probe.read_to_end();
     let known = upload.probe.received().len();
     upload.probe.expect_end(known).map_err(|verdict| {
