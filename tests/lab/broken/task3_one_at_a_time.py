@@ -9,7 +9,7 @@ import socket
 import sys
 
 MOST = 4096  # bytes in a text
-QUIET = 0.3  # seconds without a byte that end a text
+QUIET = 0.1  # seconds without a byte that end a text
 
 
 def receive_text(client):
@@ -40,5 +40,5 @@ while True:
     client, address = listener.accept()
     try:
         serve(client, address)  # the mistake: the next accept waits for this client
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(address[0], error, flush=True)

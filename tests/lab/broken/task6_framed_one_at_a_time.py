@@ -56,5 +56,5 @@ while True:
     client, address = listener.accept()
     try:
         serve(client, address)  # the mistake: the next accept waits for this client
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(address[0], error, flush=True)

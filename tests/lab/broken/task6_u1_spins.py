@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 
-QUIET = 0.3  # seconds without a byte that end a name
+QUIET = 0.1  # seconds without a byte that end a name
 
 
 def receive(client, most):

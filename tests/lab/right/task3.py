@@ -8,7 +8,7 @@ import sys
 import threading
 
 MOST = 4096  # bytes in a text
-QUIET = 0.3  # seconds without a byte that end a text
+QUIET = 0.1  # seconds without a byte that end a text
 
 
 def receive_text(client):
