@@ -260,7 +260,8 @@ impl Bench {
                 "here the stream ends, and the length promised more",
                 "no file: its bytes are not all there",
             )
-            .got(got))
+            .got(got)
+            .mistake("the file kept although bytes are missing: nobody compares what came with the length"))
     }
 
     /// Keeps what was said on a connection, to be shown if the server turns out not to have survived

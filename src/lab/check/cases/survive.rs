@@ -266,7 +266,7 @@ pub(super) fn text_in_pieces(bench: &mut Bench) -> Outcome {
 }
 
 pub(super) fn text_characters_cut(bench: &mut Bench) -> Outcome {
-    let words = bench.name("-n\u{e4}\u{efb}\u{20ac}");
+    let words = bench.name("-n\u{e4}\u{ef}\u{20ac}");
     text(bench, words.as_bytes(), &|probe, message| {
         probe.send_bytewise(message)
     })
