@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::folder::{Folder, Snapshot};
 use super::message::Message;
 use super::probe::{Ending, Probe};
+use super::proc;
 use super::program::Program;
 use super::shown::{bytes, quoted};
 use super::transcript::{Mark, Side};
@@ -123,8 +124,12 @@ impl Bench {
         let Some(server) = &mut self.server else {
             return String::new();
         };
-        // Its end comes a moment after that of its sockets.
-        let dead = (self.watch).poll(DYING, || (!server.runs()).then_some(()));
+        // Its end comes a moment after that of its sockets; on a busy machine a long one.
+        let within = match self.address {
+            Address::Tcp(address) if proc::listens(address) == Some(false) => self.watch.patience(),
+            _ => DYING,
+        };
+        let dead = (self.watch).poll(within, || (!server.runs()).then_some(()));
         if dead.is_none() {
             return String::new();
         }

@@ -229,9 +229,11 @@ impl Probe {
                 Ok(0) => {
                     self.transcript.note("the server ends the connection");
                     self.ending = Ending::End;
+                    self.watch.hear();
                 }
                 Ok(got) => {
                     self.transcript.received(&buffer[..got]);
+                    self.watch.hear();
                     let room = RECEIVED_MOST.saturating_sub(self.received.len());
                     self.received.extend_from_slice(&buffer[..got.min(room)]);
                     if room == 0 {

@@ -283,6 +283,12 @@ impl Runner {
     fn look_after(&mut self, case: &Case) {
         if self.tally.fail >= FAILURES {
             self.bench.watch.set_patience(PATIENCE_SPENT);
+            if !self.bench.watch.has_heard() {
+                self.gone = Some(
+                    "the server has never sent a byte nor ended a connection; is it one of the course's? --only runs any case all the same"
+                        .to_owned(),
+                );
+            }
         }
         if self.tally.pass == 0 {
             // A server that has never done anything right: no point in asking whether it still

@@ -1,7 +1,7 @@
 //! How long the checker waits, and whether it still should.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub struct Watch {
     /// The number of the signal that came, or 0.
     signal: Arc<AtomicUsize>,
     patience_ms: Arc<AtomicU64>,
+    /// Whether the server has ever sent or ended anything.
+    heard: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -25,6 +27,7 @@ impl Watch {
         let watch = Watch {
             signal,
             patience_ms,
+            heard: Arc::default(),
         };
         watch.set_patience(PATIENCE);
         watch
@@ -44,6 +47,16 @@ impl Watch {
     pub fn set_patience(&self, patience: Duration) {
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         self.patience_ms.store(millis, Ordering::Relaxed);
+    }
+
+    /// Remembers that the server has sent something, or ended a connection.
+    pub fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it ever has.
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// Asks again and again until there is an answer, for at most `within`.

@@ -253,4 +253,12 @@ pub(super) const CASES: &[Case] = &[
         asked: always,
         run: resting::after_early_ends,
     },
+    Case {
+        id: "5.32",
+        title: "a text of 4096 bytes is printed whole",
+        why: "the sheet's limit is 4 kB, and the limit itself is still allowed",
+        mistake: "a string cut at 4096 with its type byte counted, or at a smaller buffer's size",
+        asked: always,
+        run: survive::text_longest,
+    },
 ];
