@@ -72,6 +72,16 @@ Exit codes:
   130  ended by SIGINT (Ctrl-C)
   143  ended by SIGTERM";
 
+/// That of `lab check`.
+pub(super) const CHECK_HELP: &str = "\
+Exit codes:
+  0    every case passed; what is weak is allowed
+  1    a case failed, or another error
+  2    wrong usage
+  3    no case failed, but something can't be told
+  130  ended by SIGINT (Ctrl-C)
+  143  ended by SIGTERM";
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -86,6 +96,8 @@ pub(super) enum Exit {
     Local,
     Partial,
     Signal(i32),
+    /// What a checker says of somebody else's program has codes of its own.
+    Checked(u8),
 }
 
 impl Exit {
@@ -101,6 +113,7 @@ impl Exit {
             Exit::TimedOut => 8,
             Exit::Local => 9,
             Exit::Partial => 23,
+            Exit::Checked(code) => code,
             Exit::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
         }
     }
