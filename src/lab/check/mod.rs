@@ -23,6 +23,7 @@
 pub mod bench;
 pub mod case;
 pub mod cases;
+mod diag;
 pub mod dump;
 pub mod folder;
 pub mod message;

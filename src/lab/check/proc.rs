@@ -8,6 +8,8 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::diag;
+
 /// Where the kernel lists the sockets of this machine.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 /// The state LISTEN in /proc/net/tcp.
@@ -30,6 +32,9 @@ pub fn listens(address: SocketAddr) -> Option<bool> {
     if !address.ip().to_canonical().is_loopback() {
         return None;
     }
+    if let Ok(known) = diag::look_up(address, None) {
+        return Some(known.is_some_and(|known| known.listens));
+    }
     let fits = |row: &Row| {
         let (ip, wanted) = (row.local.ip().to_canonical(), address.ip().to_canonical());
         row.listens && row.local.port() == address.port() && (ip == wanted || ip.is_unspecified())
@@ -43,6 +48,10 @@ pub fn listens(address: SocketAddr) -> Option<bool> {
 /// How many bytes that we sent from `ours` the program at `theirs` has not read yet. `None` where
 /// that can't be seen.
 pub fn unread(ours: SocketAddr, theirs: SocketAddr) -> Option<u64> {
+    if let Ok(known) = diag::look_up(theirs, Some(ours)) {
+        let connection = known.filter(|known| !known.listens)?;
+        return Some(connection.unread.into());
+    }
     let same = |a: SocketAddr, b: SocketAddr| {
         a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
     };
@@ -149,6 +158,25 @@ pub fn cpu_time(group: u32) -> Option<Duration> {
     (!tree.is_empty()).then_some(TICK * ticks)
 }
 
+/// Whether a thread of a group's processes runs at this moment, or would if a core were free.
+pub fn wants_a_core(group: u32) -> Option<bool> {
+    let tree = tree(group, &all_stats()?);
+    let folders = tree
+        .iter()
+        .filter_map(|stat| fs::read_dir(format!("/proc/{}/task", stat.pid)).ok());
+    let mut threads = folders.flatten().flatten();
+    Some(threads.any(|thread| {
+        let text = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        is_runnable(&text)
+    }))
+}
+
+/// Whether a /proc/PID/stat has the state R. It stands behind the name, which may hold anything.
+fn is_runnable(stat: &str) -> bool {
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with("R "))
+}
+
 /// Bytes of memory of their own that the processes of a group hold; what the kernel keeps of their
 /// files for them doesn't count.
 pub fn memory(group: u32) -> Option<u64> {
@@ -210,6 +238,7 @@ mod tests {
             })
         );
         assert_eq!(stat("42 (cut"), None);
+        assert!(!is_runnable(text) && is_runnable("42 (a ) S b) R 7 40"));
     }
 
     #[test]

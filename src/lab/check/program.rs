@@ -189,6 +189,11 @@ impl Program {
         proc::cpu_time(self.child.id())
     }
 
+    /// Whether one of its threads runs at this moment, or would if a core were free.
+    pub fn wants_a_core(&self) -> Option<bool> {
+        proc::wants_a_core(self.child.id())
+    }
+
     /// Memory of its own that it holds now, with all its processes, in bytes.
     pub fn memory(&self) -> Option<u64> {
         proc::memory(self.child.id())

@@ -266,6 +266,7 @@ impl Runner {
                 finding
                     .mistake
                     .get_or_insert_with(|| case.mistake.to_owned());
+                self.bench.tell_if_dead(&mut finding);
                 Verdict::Fail(finding)
             }
             Verdict::Weak(mut finding) => {

@@ -7,6 +7,8 @@ use super::super::probe::Ending;
 use super::super::verdict::Outcome;
 use super::resting;
 
+const WAITS: &str = "a second client waits for the first: the server waits for each to close, its thread is joined where it was started, or the thread's function is called instead of handed over";
+
 /// In the order in which they are run.
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -104,9 +106,12 @@ pub(super) fn two_at_once(bench: &mut Bench) -> Outcome {
     let mut first = bench.connect()?;
     let mut second = bench.connect()?;
     let state = "connection A is open and says nothing; B is no business of A's";
-    second
-        .expect_end(0)
-        .map_err(|verdict| verdict.state(state))?;
+    match second.expect_end(0) {
+        Err(verdict) if second.read_until(std::time::Duration::ZERO, |_| true) == Ending::Open => {
+            Err(verdict.state(state).mistake(WAITS))
+        }
+        outcome => outcome.map_err(|verdict| verdict.state(state)),
+    }?;
     first.expect_end(0)
 }
 

@@ -102,7 +102,11 @@ pub(super) fn expect_ok(bench: &Bench, probe: &mut Probe, known: usize) -> Outco
             probe.got(),
         )
     };
-    Err(verdict.state(state))
+    let verdict = verdict.state(state);
+    if bench.framed() && got.starts_with(b"OK") {
+        return Err(verdict.mistake("the answer is the bare text: in this grammar an answer is a message like any other, with a type and a length before its text"));
+    }
+    Err(verdict)
 }
 
 /// Expects one reply that is a STRING and begins with OK, behind `known` bytes.
