@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`case`], [`cases`] | what is required |
 //! | [`runner`] | one case after the other; starts a dead server again |
-//! | [`bench`] | what a case works with: connections, names, bytes, the stored files |
+//! | [`bench`](mod@bench) | what a case works with: connections, names, bytes, the stored files |
 //! | [`probe`], [`transcript`], [`dump`] | one connection, all that was said on it, and how that is shown |
 //! | [`folder`], [`program`], [`proc`] | the server's files, its processes, and what Linux tells of them |
 //! | [`verdict`], [`report`] | what a case comes to, as text, JSON and JUnit |
