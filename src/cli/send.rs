@@ -216,7 +216,12 @@ fn hint(why: &Why) -> &'static str {
         Why::Resolve { .. } => "; is the name right?",
         Why::Connect { .. } => "; is the server running? `piecemeal serve` starts one",
         Why::Lost(_) => "; send it again: what was stored already is recognised",
-        Why::Local(_) | Why::TakenForName | Why::Broken(_) | Why::Signal | Why::System(_) => "",
+        Why::Local(_)
+        | Why::TakenForName
+        | Why::TakenForText
+        | Why::Broken(_)
+        | Why::Signal
+        | Why::System(_) => "",
         Why::TimedOut => "; --timeout sets how long it may be silent",
         Why::Name { .. } => "; --name gives it another",
         Why::Refused(refusal) => match refusal.code {
