@@ -170,3 +170,140 @@ fn is_receipt_of(item: Item, supply: &Supply, text: &[u8]) -> Result<bool, Broke
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::bench::{Mix, Plan};
+    use std::time::Duration;
+
+    fn supply(work: Work) -> Supply {
+        let to = "127.0.0.1:1".parse().expect("an address");
+        Supply::new(&Plan {
+            to,
+            connections: 1,
+            work,
+            sizes: 5..=5,
+            files: None,
+            duration: None,
+            pipeline: 4,
+            reconnect: false,
+            mix: Mix::default(),
+            seed: 3,
+            name_prefix: "t".into(),
+            timeout: None,
+            connect_timeout: Duration::ZERO,
+        })
+    }
+
+    /// What so many files in flight come to when these replies are taken.
+    fn take(supply: &mut Supply, count: usize, replies: &[&str]) -> (Answers, Tally, Option<Why>) {
+        let (mut answers, mut tally, now) = (Answers::default(), Tally::default(), Instant::now());
+        for _ in 0..count {
+            answers.expect(supply.begin(&mut Vec::new()).expect("no limit"), now);
+        }
+        for reply in replies {
+            if let Err(why) = answers.take(reply.as_bytes(), supply, &mut tally, now) {
+                return (answers, tally, Some(why));
+            }
+        }
+        (answers, tally, None)
+    }
+
+    fn errors(tally: &Tally) -> Vec<(&'static str, u64)> {
+        tally
+            .errors
+            .iter()
+            .map(|(word, count)| (*word, *count))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_done_by_its_receipt_and_a_refused_one_counts_once() {
+        let replies = [
+            "OK",
+            "OK\nname=t-3-0\nsize=5\ndurable=no",
+            "ERR exists\ntext=there",
+            "ERR exists\ntext=there",
+            "OK",
+        ];
+        let (mut answers, mut tally, why) = take(&mut supply(Work::Files), 3, &replies);
+        assert!(why.is_none() && answers.in_flight() == 1);
+        assert_eq!((tally.done, tally.bytes), (1, 5));
+        assert_eq!(errors(&tally), [("exists", 1)]);
+        answers.lose_all("lost", &mut tally);
+        assert_eq!(errors(&tally), [("exists", 1), ("lost", 1)]);
+    }
+
+    #[test]
+    fn behind_the_servers_last_word_every_file_fails_of_that_word() {
+        let (mut answers, mut tally, why) = take(
+            &mut supply(Work::Files),
+            3,
+            &["OK", "ERR shutdown\ntext=bye"],
+        );
+        assert!(why.is_none() && answers.ending == Some("shutdown"));
+        answers.lose_all("lost", &mut tally);
+        assert_eq!(errors(&tally), [("shutdown", 3)]);
+        let (answers, ..) = take(&mut supply(Work::Files), 0, &["ERR busy\ntext=full"]);
+        assert_eq!(answers.ending, Some("busy"));
+    }
+
+    #[test]
+    fn a_code_that_nobody_knows_is_not_repeated() {
+        let word = "ERR \u{1b}[2J\ntext=x";
+        let (_, tally, why) = take(&mut supply(Work::Files), 1, &[word, word]);
+        assert!(why.is_none() && errors(&tally) == [("other", 1)]);
+    }
+
+    #[test]
+    fn a_verified_receipt_has_the_files_name_size_and_digest() {
+        let mut made = supply(Work::VerifiedFiles);
+        let item = made.begin(&mut Vec::new()).expect("no limit");
+        let digest = made.payload.kind(item.kind).digest.expect("asked for");
+        let other = blake3::hash(b"other").to_hex();
+        for (receipt, is_good) in [
+            (format!("name=t-3-0\nsize=5\nblake3={digest}"), true),
+            (format!("name=t-3-1\nsize=5\nblake3={digest}"), false),
+            (format!("name=t-3-0\nsize=6\nblake3={digest}"), false),
+            (format!("name=t-3-0\nsize=5\nblake3={other}"), false),
+            ("name=t-3-0\nsize=5".to_owned(), false),
+            ("offset=5".to_owned(), false),
+        ] {
+            let replies = ["OK\noffset=0", &format!("OK\n{receipt}")];
+            let (_, tally, why) = take(&mut supply(Work::VerifiedFiles), 1, &replies);
+            assert!(why.is_none(), "{receipt}");
+            assert_eq!(tally.done == 1, is_good, "{receipt}");
+            assert_eq!(tally.errors.contains_key("wrong-answer"), !is_good);
+        }
+    }
+
+    #[test]
+    fn a_text_comes_back_as_it_is() {
+        let mut made = supply(Work::Texts);
+        let item = made.begin(&mut Vec::new()).expect("no limit");
+        let text = str::from_utf8(made.payload.text(item.kind)).expect("letters");
+        let good = format!("Message: {text}");
+        let replies = [&good, "Message: other", "ERR bad-text\ntext=x"];
+        let (answers, tally, why) = take(&mut supply(Work::Texts), 3, &replies);
+        assert!(why.is_none() && answers.in_flight() == 0 && answers.count == 3);
+        // The same seed gives the first one's text; nothing gives `other`.
+        assert_eq!(tally.done, 1);
+        assert_eq!(errors(&tally), [("bad-text", 1), ("wrong-answer", 1)]);
+    }
+
+    #[test]
+    fn a_server_that_is_for_something_else_is_told_at_once() {
+        let why = |work, count, reply| {
+            let (_, _, why) = take(&mut supply(work), count, &[reply]);
+            why.expect("it is pointless to go on")
+        };
+        assert!(matches!(why(Work::Texts, 1, "OK"), Why::TakenForName));
+        let taken = why(Work::Files, 1, "Message: t-3-0");
+        assert!(matches!(taken, Why::TakenForText));
+        let broken = why(Work::Files, 1, "hello");
+        assert!(matches!(broken, Why::Broken(Broken::NotAnAnswer)));
+        let unasked = why(Work::Files, 0, "OK");
+        assert!(matches!(unasked, Why::Broken(Broken::OneTooMany)));
+    }
+}
