@@ -119,6 +119,19 @@ fn each_file_has_a_connection_of_its_own_if_asked_for() {
 }
 
 #[test]
+fn a_unix_socket_is_as_good() {
+    let home = tempfile::tempdir().unwrap();
+    let bind = format!("unix:{}", home.path().join("socket").display());
+    let server = Server::start(&["--bind", &bind]);
+    for extra in [&["--pipeline", "4"][..], &["--reconnect"]] {
+        let to = ["--to", &bind, "--files", "100"];
+        let figures = figures(&bench(&[&to[..], extra].concat()).exits(0).out);
+        assert_eq!(number(&figures, "files"), 100);
+    }
+    assert_eq!(server.names().len(), 200);
+}
+
+#[test]
 fn a_duration_ends_it() {
     let server = Server::start(&[]);
     let to = ["--to", server.address(), "--duration", "300ms"];

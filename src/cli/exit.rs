@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use piecemeal::client::{Report, Why};
 use piecemeal::proto::Code;
 
-/// The table that `--help` of `send` ends with, and the program's own: all there are.
+/// The table that `--help` of `send` ends with, and the program's own: all there are but 129,
+/// which only `bench` has.
 pub(super) const SEND_HELP: &str = "\
 Exit codes:
   0    all went well
@@ -44,6 +45,10 @@ Exit codes:
 
 /// That of `bench`.
 pub(super) const BENCH_HELP: &str = "\
+Latency lasts from a file's first byte, or from its connecting with --reconnect, to its receipt.
+Errors are counted by the server's code; lost, silent and wrong-answer are what bench saw itself.
+Leave some seconds between runs: ext4 is slow for a while in making files after many were removed.
+
 Exit codes:
   0    every file was stored, or every text answered
   1    another error; the server that bench starts didn't start

@@ -37,6 +37,8 @@ pub(super) struct Figures {
     /// What the generator used, and a server that was started for it, in seconds.
     pub(super) client_cpu_s: Option<f64>,
     pub(super) server_cpu_s: Option<f64>,
+    /// What ended it early, as a line for a person.
+    ended: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     mix: BTreeMap<&'static str, Apart>,
 }
@@ -87,6 +89,7 @@ impl Figures {
             durability: None,
             client_cpu_s: None,
             server_cpu_s: None,
+            ended: outcome.ended.as_ref().map(ToString::to_string),
             mix: sides
                 .map(|(manner, side)| (manner, Apart::of(side)))
                 .collect(),

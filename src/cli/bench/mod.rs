@@ -14,6 +14,7 @@ use clap::Subcommand;
 use piecemeal::client::Why;
 use piecemeal::client::bench::{self, Outcome, Plan};
 use piecemeal::server::raise_descriptor_limit;
+use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Exit, print, tell};
@@ -21,6 +22,9 @@ pub(super) use arguments::Arguments;
 use figures::Figures;
 use live::Live;
 use own_server::OwnServer;
+
+/// Descriptors of all else: standard streams, poll, waker, signals, the server's lines.
+const OTHER_DESCRIPTORS: usize = 16;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -52,11 +56,13 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     match measured {
         Ok(Measured::Interrupted(signal)) => Exit::Signal(signal),
         Ok(Measured::Run(outcome, figures)) => {
-            print(if arguments.json {
-                figures.json()
-            } else {
-                figures.to_string()
-            });
+            if outcome.ended.is_none() || outcome.tally.done + outcome.tally.failures() > 0 {
+                print(if arguments.json {
+                    figures.json()
+                } else {
+                    figures.to_string()
+                });
+            }
             if let Some(why) = &outcome.ended {
                 tell(format_args!(
                     "piecemeal: it ended early: {why}{}",
@@ -81,6 +87,7 @@ enum Measured {
 
 fn measure(arguments: &Arguments, signals: &Signals) -> Result<Measured, (Exit, String)> {
     let plan = arguments.plan().map_err(|text| (Exit::Usage, text))?;
+    check_descriptors(plan.connections).map_err(|text| (Exit::Usage, text))?;
     let Some(to) = arguments.to.clone() else {
         let (server, plan) = match start(arguments, plan, signals) {
             Ok(started) => started,
@@ -104,6 +111,19 @@ fn measure(arguments: &Arguments, signals: &Signals) -> Result<Measured, (Exit, 
         ));
     }
     load(arguments, &Plan { to, ..plan }, signals, None)
+}
+
+/// Each connection is a descriptor; a run that fails of it in the middle says less.
+fn check_descriptors(connections: usize) -> Result<(), String> {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    match limit {
+        Some(limit) if connections + OTHER_DESCRIPTORS > limit => Err(format!(
+            "{connections} connections need as many descriptors and {OTHER_DESCRIPTORS} more, \
+             and the limit is {limit}; ulimit -n raises it"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn start(
