@@ -5,15 +5,17 @@ mod common;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Instant;
 
 use common::{
-    ClosedPort, Fake, GUARD, Lines, PROGRAM, Server, bench, command, errors, figures, number,
-    signal, string,
+    ClosedPort, Fake, GUARD, Lines, PROGRAM, Ran, Server, bench, command, errors, figures, number,
+    signal, skipped, string,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
 
 #[test]
 fn a_server_that_takes_the_one_for_the_other_is_told() {
@@ -194,30 +196,23 @@ fn a_server_that_never_answers_ends_with_8() {
 #[test]
 fn a_signal_ends_it_with_its_code_and_leaves_no_process_behind() {
     for (which, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let home = tempfile::tempdir().unwrap();
-        let mut running = command(PROGRAM)
-            .args(["bench", "--json", "--duration", "60s", "--temp-dir"])
-            .arg(home.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = Lines::of(running.stdout.take().unwrap());
-        // Until its server has stored something.
-        wait_until(|| {
-            let folders = fs::read_dir(home.path()).unwrap().flatten();
-            let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()));
-            files.any(|files| files.flatten().any(|file| is_benched(&file.path())))
-        });
-        let servers = processes_of(home.path());
-        assert_eq!(servers.len(), 2, "bench, and the server: {servers:?}");
-        signal(&running, which);
-        let lines = out.to_end();
-        assert_eq!(running.wait().unwrap().code(), Some(code), "{lines:#?}");
-        let figures = figures(&lines[0]);
-        assert!(figures["files"].is_u64(), "{figures}");
-        assert_eq!(processes_of(home.path()), Vec::<String>::new());
-        assert_eq!(entries(home.path()), 0, "the server's folder is left");
+        let mut running = Running::start();
+        assert_eq!(running.processes().len(), 2, "bench, and the server");
+        signal(&running.child, which);
+        let figures = running.ends_with(code);
+        assert!(number(&figures, "files") > 0, "{figures}");
     }
+}
+
+#[test]
+fn a_server_of_its_own_that_dies_ends_it_with_4_and_leaves_nothing() {
+    let mut running = Running::start();
+    let bench = Pid::from_child(&running.child);
+    let server = running.processes().into_iter().find(|pid| *pid != bench);
+    kill_process(server.expect("there are two"), Signal::KILL).unwrap();
+    let figures = running.ends_with(4);
+    assert!(errors(&figures, "lost") > 0, "{figures}");
+    assert!(figures["ended"].is_string(), "{figures}");
 }
 
 #[test]
@@ -226,8 +221,12 @@ fn a_server_of_its_own_that_does_not_start_is_told() {
     let missing = home.path().join("missing").display().to_string();
     let ran = bench(&["--temp-dir", &missing]).exits(1);
     ran.line_with(&["piecemeal: ", "can't make a folder", "--temp-dir"]);
-    // A limit of the system that the server needs more than; bench itself goes on.
     let within = home.path().display().to_string();
+    if let Some(ran) = bench_that_cannot_listen(&within) {
+        ran.exits(1)
+            .line_with(&["piecemeal: the server didn't start: can't listen"]);
+    }
+    // Nor does it start where there would be too few descriptors.
     let script = "ulimit -n 60; exec \"$0\" \"$@\"";
     let limited = |connections: &str| {
         let output = command("bash")
@@ -279,13 +278,90 @@ fn is_benched(path: &Path) -> bool {
     name.starts_with("bench-")
 }
 
-/// The command lines of all processes that name a folder.
-fn processes_of(folder: &Path) -> Vec<String> {
-    let folder = folder.display().to_string();
-    let processes = fs::read_dir("/proc").expect("this is Linux").flatten();
-    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| line.contains(&folder)).collect()
+/// A bench whose server gets an error when it wants to listen; none where that can't be done.
+fn bench_that_cannot_listen(within: &str) -> Option<Ran> {
+    let strace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=listen"];
+    let mut traced = command("strace");
+    traced.args(strace);
+    traced.args(["-e", "inject=listen:error=EACCES"]);
+    let output = traced
+        .args([PROGRAM, "bench", "--temp-dir", within])
+        .output();
+    let output = output.ok().filter(|output| {
+        // Not allowed to trace, it says so itself.
+        !String::from_utf8_lossy(&output.stderr).contains("strace:")
+    });
+    if output.is_none() {
+        skipped("strace can't be run here");
+    }
+    output.map(|output| Ran {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// A bench with a server of its own, which has answered something already.
+struct Running {
+    child: Child,
+    out: Lines,
+    home: TempDir,
+}
+
+impl Running {
+    fn start() -> Running {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let mut child = command(PROGRAM)
+            .args(["bench", "--json", "--duration", "60s", "--temp-dir"])
+            .arg(home.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let out = Lines::of(child.stdout.take().expect("it is a pipe"));
+        let running = Running { child, out, home };
+        wait_until(|| {
+            let folders = fs::read_dir(running.home.path()).expect("it is there");
+            let files = folders
+                .flatten()
+                .filter_map(|folder| fs::read_dir(folder.path()).ok());
+            let files = files.flatten().flatten();
+            // More than there are connections, so some of them were answered.
+            files.filter(|file| is_benched(&file.path())).count() > 100
+        });
+        running
+    }
+
+    /// It, and its server: whoever names its folder.
+    fn processes(&self) -> Vec<Pid> {
+        let folder = self.home.path().display().to_string();
+        let processes = fs::read_dir("/proc").expect("this is Linux").flatten();
+        let named = processes.filter(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&folder)
+        });
+        let numbers = named.filter_map(|process| process.file_name().to_str()?.parse().ok());
+        numbers.filter_map(Pid::from_raw).collect()
+    }
+
+    /// Waits for its end, after which nothing of it may be left.
+    fn ends_with(&mut self, code: i32) -> Value {
+        let lines = self.out.to_end();
+        let status = self.child.wait().expect("it is our child");
+        assert_eq!(status.code(), Some(code), "{lines:#?}");
+        assert_eq!(self.processes(), []);
+        assert_eq!(entries(self.home.path()), 0, "the server's folder is left");
+        figures(&lines[0])
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // So that a test that fails leaves nothing either.
+        for process in self.processes() {
+            let _ = kill_process(process, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
 }
 
 /// Waits for something that nobody tells.

@@ -59,7 +59,6 @@ impl Watch for Live<'_> {
             show_size(rate(so_far.bytes - bytes)),
             time(percentile(so_far, 99.0)),
         ));
-        bar.tick();
         self.last = (since_start, so_far.done, so_far.bytes);
     }
 

@@ -17,6 +17,7 @@ use piecemeal::server::raise_descriptor_limit;
 use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::units::show_count;
 use super::{Exit, print, tell};
 pub(super) use arguments::Arguments;
 use figures::Figures;
@@ -119,8 +120,9 @@ fn check_descriptors(connections: usize) -> Result<(), String> {
     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
     match limit {
         Some(limit) if connections + OTHER_DESCRIPTORS > limit => Err(format!(
-            "{connections} connections need as many descriptors and {OTHER_DESCRIPTORS} more, \
-             and the limit is {limit}; ulimit -n raises it"
+            "{} and all else need {} descriptors, and the limit is {limit}; ulimit -n raises it",
+            show_count(connections as u64, "connection"),
+            connections + OTHER_DESCRIPTORS,
         )),
         _ => Ok(()),
     }

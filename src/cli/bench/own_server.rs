@@ -141,7 +141,10 @@ impl OwnServer {
                             .parse()
                             .map_err(|_| "the server listens nowhere".to_owned());
                     }
-                    None => said.push(escaped(&line).to_string()),
+                    None => {
+                        let line = line.strip_prefix("piecemeal: ").unwrap_or(&line);
+                        said.push(escaped(line).to_string());
+                    }
                 },
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
