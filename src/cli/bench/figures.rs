@@ -146,7 +146,10 @@ impl fmt::Display for Figures {
         let (bytes, rate) = (show_size(self.bytes), show_size(whole(self.bytes_per_s)));
         let (count, seconds) = (self.files, self.seconds);
         writeln!(f, "{files}     {count} in {seconds:.2} s, {bytes}")?;
-        writeln!(f, "rate      {:.0} {files}/s, {rate}/s", self.files_per_s)?;
+        // Of few large files, the fraction counts.
+        let digits = if self.files_per_s < 10.0 { 1 } else { 0 };
+        let a_second = self.files_per_s;
+        writeln!(f, "rate      {a_second:.digits$} {files}/s, {rate}/s")?;
         writeln!(
             f,
             "latency   p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
