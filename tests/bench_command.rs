@@ -167,7 +167,7 @@ fn texts_are_measured_as_round_trips() {
 
 #[test]
 fn those_that_behave_badly_are_measured_apart() {
-    let server = Server::start(&["--stall-timeout", "200ms"]);
+    let server = Server::start(&["-v"]);
     let ran = bench(
         &[
             &["--to", server.address(), "--connections", "40"][..],
@@ -184,6 +184,7 @@ fn those_that_behave_badly_are_measured_apart() {
     assert_eq!(number(&mix["stalled"], "connections"), 2);
     assert_eq!(number(&mix["abort"], "connections"), 2);
     assert!(number(&mix["abort"], "ended") > 0, "{mix}");
+    server.err.wait_for(|line| line.contains("reset by peer"));
     assert_eq!(
         number(&mix["stalled"], "files") + number(&mix["abort"], "files"),
         0

@@ -6,6 +6,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -65,23 +67,32 @@ fn failures_are_counted_by_their_code() {
 }
 
 #[test]
-fn a_server_that_is_full_is_not_asked_in_a_circle() {
+fn those_that_a_full_server_turns_away_are_counted() {
     let server = Server::start(&["--max-connections", "2"]);
-    let to = [
-        "--to",
-        server.address(),
-        "--files",
-        "100",
-        "--connections",
-        "8",
-    ];
-    let ran = bench(&to);
+    let to = ["--to", server.address(), "--files", "100"];
+    let ran = bench(&[&to[..], &["--connections", "8"]].concat());
     let figures = figures(&ran.out);
     let (stored, busy) = (number(&figures, "files"), errors(&figures, "busy"));
     assert_eq!(stored + busy + errors(&figures, "lost"), 100, "{figures}");
     assert_eq!(server.names().len() as u64, stored);
-    // Six were turned away at once, and had to wait before they came again.
     assert!(stored > 0 && busy > 0, "{figures}");
+}
+
+#[test]
+fn a_server_that_turns_everybody_away_is_not_asked_in_a_circle() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let fake = Fake::playing(move |peer| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        peer.take(1);
+        peer.give(string("ERR busy\ntext=full\nretry=2"));
+    });
+    let to = ["--to", &fake.address, "--duration", "500ms"];
+    let ran = bench(&[&to[..], &["--connections", "2"]].concat()).exits(3);
+    assert!(errors(&figures(&ran.out), "busy") > 0);
+    // Each of the two comes back every 100 ms, or later.
+    let count = connections.load(Ordering::Relaxed);
+    assert!((2..=14).contains(&count), "{count}");
 }
 
 #[test]
