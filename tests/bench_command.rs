@@ -199,6 +199,31 @@ fn those_that_behave_badly_are_measured_apart() {
 }
 
 #[test]
+fn a_slow_client_gets_its_receipts_and_goes_on() {
+    let server = Server::start(&[]);
+    let mut running = command(PROGRAM)
+        .args(["bench", "--json", "--to", server.address()])
+        .args(["--duration", "60s", "--size", "1KiB"])
+        .args(["--connections", "2", "--mix", "slow=50"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = Lines::of(running.stdout.take().unwrap());
+    // It begins the second one when it has the first one's receipt.
+    let is_slow = |line: &str| line.contains("-slow (1024 bytes)");
+    server.out.wait_for_many(2, is_slow);
+    signal(&running, Signal::INT);
+    let lines = out.to_end();
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+    let slow = &figures(&lines[0])["mix"]["slow"];
+    assert!(
+        number(slow, "files") >= 1 && number(slow, "ended") == 0,
+        "{slow}"
+    );
+    assert_eq!(slow["errors"], serde_json::json!({}));
+}
+
+#[test]
 fn a_stalled_client_stays_until_the_server_ends_it_and_comes_again() {
     let server = Server::start(&["--stall-timeout", "20ms", "-v"]);
     let mut running = command(PROGRAM)

@@ -76,7 +76,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, env = "PIECEMEAL_SEED", value_name = "N")]
     seed: Option<u64>,
 
-    /// Files are called PREFIX-SEED-NUMBER
+    /// Files are called PREFIX-SEED-NUMBER, and PREFIX-SEED-NUMBER-slow where --mix has slow ones
     #[arg(
         long,
         env = "PIECEMEAL_NAME_PREFIX",
@@ -195,7 +195,7 @@ impl Arguments {
     /// The longest name has to be a good one, or every file would be refused.
     fn check_names(&self, seed: u64) -> Result<(), String> {
         let prefix = &self.name_prefix;
-        let longest = format!("{prefix}-{seed}-{}", u64::MAX);
+        let longest = format!("{prefix}-{seed}-{}-stalled", u64::MAX);
         let rules = NameRules {
             allow_hidden: true,
             allow_folders: false,

@@ -28,6 +28,7 @@ pub(super) struct Entry {
     pub(super) role: Role,
 }
 
+/// How far a connection has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
     /// It is being made, to the address of this index.
@@ -38,6 +39,7 @@ pub(super) enum Stage {
     Open,
 }
 
+/// Who is at work on it.
 pub(super) enum Role {
     Worker(Connection),
     Misfit(Misfit),
@@ -62,6 +64,7 @@ pub(super) struct Due {
 }
 
 impl Driver<'_> {
+    /// Begins to make every connection that the plan has.
     pub(super) fn connect_all(&mut self, reactor: &mut Reactor<Entry>) {
         let workers = (0..self.connections).map(|_| Part::Worker);
         let sides = Manner::ALL.into_iter().zip(&self.misfits);

@@ -18,6 +18,7 @@ pub(super) const TICK: Duration = Duration::from_millis(250);
 /// A connection that was of no use is followed by another only after so long: a server that turns
 /// everybody away isn't asked in a circle.
 const PAUSE: Duration = Duration::from_millis(100);
+
 /// Runs a plan to its end. Blocks the calling thread; `watch` is called on it.
 ///
 /// # Errors
@@ -46,10 +47,11 @@ pub fn run(plan: &Plan, watch: &mut dyn Watch) -> Result<Outcome, Why> {
     Ok(driver.finish())
 }
 
+/// A run: its connections, and what has come of them.
 pub(super) struct Driver<'a> {
     pub(super) plan: &'a Plan,
     pub(super) addresses: Vec<Address>,
-    /// The address that has answered.
+    /// The one to connect to: the first that hasn't failed.
     pub(super) address: usize,
     pub(super) desk: Desk,
     /// By manner.
@@ -60,12 +62,15 @@ pub(super) struct Driver<'a> {
     pub(super) workers: usize,
     /// Connections that are being made.
     pub(super) connecting: usize,
+    /// Those that are to be made later.
     pub(super) due: Vec<Due>,
     /// When the clock began to run.
     pub(super) started: Option<Instant>,
-    /// The last answer to any worker, or the start.
+    /// The last answer to any worker, or the start, by the loop's clock: for deadlines.
     pub(super) heard: Moment,
+    /// The last answer to any worker, to the microsecond: for rates.
     pub(super) heard_at: Option<Instant>,
+    /// What ended it early.
     pub(super) ended: Option<Why>,
 }
 

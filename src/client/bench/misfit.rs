@@ -38,6 +38,15 @@ pub(super) enum Manner {
 impl Manner {
     pub(super) const ALL: [Manner; 3] = [Manner::Slow, Manner::Stalled, Manner::Abort];
 
+    /// The word for it, as in `--mix`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Manner::Slow => "slow",
+            Manner::Stalled => "stalled",
+            Manner::Abort => "abort",
+        }
+    }
+
     /// How many of so many connections behave in this way.
     pub(super) fn share(self, mix: Mix, connections: usize) -> usize {
         mix.of(connections)[self as usize]
@@ -100,7 +109,7 @@ impl Misfit {
             return Step::Over;
         }
         if self.out.is_empty() {
-            self.size = supply.write_apart(SIZE_MOST, &mut self.out);
+            self.size = supply.write_apart(self.manner.as_str(), SIZE_MOST, &mut self.out);
             (self.sent, self.allowed, self.next) = (0, 0, now);
             self.begun = Instant::now();
         }

@@ -70,7 +70,8 @@ pub struct Plan {
     pub mix: Mix,
     /// Where the payload and the order of sizes come from; part of the names.
     pub seed: u64,
-    /// What names begin with: they are `PREFIX-SEED-NUMBER`.
+    /// What names begin with: they are `PREFIX-SEED-NUMBER`, and end with the manner where a
+    /// client behaves badly.
     pub name_prefix: String,
     /// How long no byte may move, either way, while an answer is due; `None` is for ever.
     pub timeout: Option<Duration>,

@@ -87,11 +87,14 @@ impl Supply {
         Some(item)
     }
 
-    /// The whole of a named file for a client that behaves badly, cut to `most` bytes. It doesn't
-    /// count among the files that are to be sent.
-    pub(super) fn write_apart(&mut self, most: u64, out: &mut Vec<u8>) -> u64 {
+    /// Appends the whole of a named file for a client that behaves badly, of `most` bytes at most;
+    /// returns its size. It doesn't count among the files that are to be sent, and its name ends
+    /// with `manner`.
+    pub(super) fn write_apart(&mut self, manner: &str, most: u64, out: &mut Vec<u8>) -> u64 {
         let item = self.number_one();
         self.write_name(item);
+        // Writing to a Vec can't fail.
+        let _ = write!(self.text, "-{manner}");
         message(Kind::String, &self.text, out);
         let size = self.payload.kind(item.kind).size.min(most);
         header::write(Kind::data_for(size), size, out);
@@ -114,7 +117,6 @@ impl Supply {
 
     fn write_name(&mut self, item: Item) {
         self.text.clear();
-        // Writing to a Vec can't fail.
         let _ = write!(self.text, "{}{}", self.base, item.number);
     }
 
