@@ -183,7 +183,9 @@ fn exit_of(outcome: &Outcome) -> Exit {
 fn hint(why: &Why) -> &'static str {
     match why {
         Why::Resolve { .. } => "; is the name right?",
-        Why::Connect { .. } => "; is the server running? Without --to, bench starts one of its own",
+        Why::Connect { .. } => {
+            "; is the server running, and does it take so many? Without --to, bench starts its own"
+        }
         Why::TimedOut => "; --timeout sets how long it may be silent",
         Why::TakenForText => "; --say measures texts",
         _ => "",

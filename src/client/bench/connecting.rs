@@ -175,9 +175,14 @@ impl Driver<'_> {
             self.address = self.address.max(next);
             return self.connect(reactor, part, None);
         }
+        // A server that is there may be full, which looks the same but for this.
+        let error = match self.made {
+            0 => error.to_string(),
+            made => format!("{error}, after {made} connections were made"),
+        };
         self.end(Why::Connect {
             to: self.plan.to.clone(),
-            error: error.to_string(),
+            error,
         });
     }
 
@@ -194,6 +199,7 @@ impl Driver<'_> {
         let failed: io::Error = match entry.stream.connected() {
             Ok(true) => {
                 self.connecting -= 1;
+                self.made += 1;
                 entry.stage = Stage::Open;
                 return None;
             }

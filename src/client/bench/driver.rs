@@ -62,6 +62,8 @@ pub(super) struct Driver<'a> {
     pub(super) workers: usize,
     /// Connections that are being made.
     pub(super) connecting: usize,
+    /// Connections that were made so far.
+    pub(super) made: u64,
     /// Those that are to be made later.
     pub(super) due: Vec<Due>,
     /// When the clock began to run.
@@ -99,6 +101,7 @@ impl<'a> Driver<'a> {
             connections: plan.connections.saturating_sub(bad).min(files).max(1),
             workers: 0,
             connecting: 0,
+            made: 0,
             due: Vec::new(),
             started: None,
             heard: now,
