@@ -93,6 +93,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
     pub(super) fn run(mut self, reactor: &mut Reactor<Entry<P, S>>) -> io::Result<Summary> {
         while self.phase == Phase::Serving {
             reactor.turn(&mut self, None)?;
+            self.store.flush();
         }
         let mut quiet_until = None;
         while !self.advance_stop(reactor, &mut quiet_until) {
@@ -101,6 +102,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
                 (_, until) => until,
             };
             reactor.turn(&mut self, until.map(|until| until.since(reactor.now())))?;
+            self.store.flush();
         }
         let (ended, cut_off) = match self.phase {
             Phase::Serving | Phase::Stopping(_) => (Ended::Stopped, 0),

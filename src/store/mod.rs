@@ -72,6 +72,10 @@ pub trait Store {
     /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended.
     fn commit(&mut self, upload: Self::Upload, seal: Seal, key: Key);
 
+    /// Hands on what was collected: a store may wait with its commits until this is called, or
+    /// [`Store::poll_done`], so that those of one turn of the loop are handed over together.
+    fn flush(&mut self) {}
+
     /// What has come to an end, oldest first.
     fn poll_done(&mut self) -> Option<Done>;
 }
