@@ -11,6 +11,7 @@ mod progress;
 mod say;
 mod send;
 mod serve;
+mod teller;
 mod trace;
 mod tracing;
 mod units;

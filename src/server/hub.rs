@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::accepting::Kind;
-use super::descriptors::{self, Connections};
+use super::descriptors::Connections;
 use super::stopping::Phase;
 use super::{Config, Ended, Event, Protocol, Stopper, Summary};
 use crate::net::Listener;
@@ -45,6 +45,8 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     pub(super) hear: Option<Hear>,
     pub(super) tracer: Option<Tracer>,
     pub(super) stopper: Stopper,
+    /// Other servers, which stop when this one does.
+    pub(super) followers: Vec<Stopper>,
     pub(super) shutdown_timeout: Option<Duration>,
     pub(super) phase: Phase,
 }
@@ -56,9 +58,9 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         reactor: &mut Reactor<Entry<P, S>>,
         config: &Config,
         listeners: Vec<Listener>,
-        protocol: P,
-        store: S,
+        (protocol, store): (P, S),
         stopper: Stopper,
+        (spare, connections): (usize, Connections),
     ) -> io::Result<Hub<P, S>> {
         if config.signals {
             reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
@@ -67,7 +69,6 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             .into_iter()
             .map(|listener| reactor.insert(listener, Entry::Listener))
             .collect::<io::Result<_>>()?;
-        let (spare, connections) = descriptors::share(config.max_connections);
         Ok(Hub {
             store,
             protocol,
@@ -84,6 +85,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             hear: None,
             tracer: None,
             stopper,
+            followers: Vec::new(),
             shutdown_timeout: config.shutdown_timeout,
             phase: Phase::Serving,
         })

@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
-use crate::cli::serve::Teller;
+use crate::cli::teller::Teller;
 use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
 use crate::cli::{logging, tell};
