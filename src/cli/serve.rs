@@ -13,7 +13,7 @@ use piecemeal::observe::{Counters, LineSender, LineWriter};
 use piecemeal::proto::name::NameRules;
 use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
-use piecemeal::server::{Config, Ended, Event, Splicing, Summary, Workers, raise_descriptor_limit};
+use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descriptor_limit};
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
