@@ -49,7 +49,11 @@ fn content(size: usize) -> Vec<u8> {
 fn client(to: &str, arguments: &[&str], input: impl AsRef<[u8]>) -> Ran {
     // A slow machine is no fault.
     let patient = ["lab", "client", "--timeout", "1m", "--to", to];
-    let arguments = [&patient[..], arguments].concat();
+    let mut arguments = [&patient[..], arguments].concat();
+    // A kept connection waits out the whole of it behind each file.
+    if !arguments.contains(&"--quiet") && !arguments.contains(&"--keep") {
+        arguments.extend(["--quiet", "1m"]);
+    }
     piecemeal_with_input(&arguments, input.as_ref())
 }
 

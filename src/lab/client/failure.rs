@@ -66,7 +66,7 @@ pub enum Failure {
     #[error("the server answered {} and not OK, so nothing was sent", Quoted(.0))]
     NotOk(Vec<u8>),
     /// The server took the message and refused it.
-    #[error("the server refused it: {}", escaped(.0))]
+    #[error("the server refused it: {}", Quoted(.0))]
     Refused(Vec<u8>),
     /// The connection was cut on purpose, after so many bytes.
     #[error("cut after {0} bytes, as --cut-after says")]
