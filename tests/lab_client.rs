@@ -49,7 +49,11 @@ fn content(size: usize) -> Vec<u8> {
 fn client(to: &str, arguments: &[&str], input: impl AsRef<[u8]>) -> Ran {
     // A slow machine is no fault.
     let patient = ["lab", "client", "--timeout", "1m", "--to", to];
-    let arguments = [&patient[..], arguments].concat();
+    let mut arguments = [&patient[..], arguments].concat();
+    // A kept connection waits out the whole of it behind each file.
+    if !arguments.contains(&"--quiet") && !arguments.contains(&"--keep") {
+        arguments.extend(["--quiet", "1m"]);
+    }
     piecemeal_with_input(&arguments, input.as_ref())
 }
 
@@ -67,6 +71,9 @@ fn uploads(kind: &str, arguments: &[&str]) {
     let ran = client(&server.address, &arguments, files.lines(&SIZES)).exits(0);
     assert_eq!(out_lines(&ran).len(), SIZES.len(), "{kind}: {ran:#?}");
     for size in SIZES {
+        // Where the connection is kept, the client doesn't wait for the server to be done.
+        let line = format!("stored {size}, {size} bytes");
+        server.out.wait_for(|out| out == line);
         let stored = fs::read(server.path(&size.to_string())).expect("it was stored");
         assert!(
             stored == content(size),
@@ -96,10 +103,12 @@ fn a_server_that_frames_only_half_of_it_is_understood() {
 #[test]
 fn one_connection_carries_all_files_where_it_is_asked_for() {
     for grammar in ["u1", "u2", "framed"] {
-        uploads(grammar, &["--grammar", grammar, "--keep"]);
+        let keep = ["--grammar", grammar, "--keep", "--quiet", "10ms"];
+        uploads(grammar, &keep);
     }
     // One that doesn't frame its OK has no receipt to wait for.
-    uploads("framed-raw-answers", &["--grammar", "framed", "--keep"]);
+    let keep = ["--grammar", "framed", "--keep", "--quiet", "10ms"];
+    uploads("framed-raw-answers", &keep);
 }
 
 #[test]
@@ -131,6 +140,7 @@ fn a_server_that_takes_one_file_a_connection_is_told_from_one_that_died() {
         "--keep",
     ]);
     // The one after it has a new connection again.
+    server.out.wait_for(|line| line == "stored 256, 256 bytes");
     assert!(server.path("1").exists() && server.path("256").exists());
     assert!(!server.path("255").exists());
 }

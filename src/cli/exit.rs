@@ -59,7 +59,7 @@ Exit codes:
   3    the server answered a name with something else than OK, or refused the message
   4    can't connect, or the connection was lost, closed too early, or cut
   7    the server's answer has no end
-  8    timed out
+  8    timed out: an answer was due, or the server took no more of what was sent
   9    a file can't be read or sent, or a line is no text
   23   some failed, others didn't, or for different reasons
   130  ended by SIGINT (Ctrl-C)

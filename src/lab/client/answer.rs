@@ -3,14 +3,28 @@
 //! A framed answer says itself how long it is. A raw one doesn't: only `OK` is known by its own
 //! two bytes, and everything else is over when the stream is, when the server has been quiet for
 //! a moment, or when it has said as much as any text may have.
+//!
+//! A server is given up when it is silent while something is due, so each wait begins anew with
+//! each byte. Where nothing is due, it may end the connection or let it stand: it is listened to
+//! for a moment only, and neither is a failure.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use super::wire::{Heard, Wire};
-use super::{Failure, Settings, TEXT_MOST};
+use super::{Failure, Settings};
 use crate::lab::Grammar;
 use crate::proto::Kind;
+use crate::proto::limits::TEXT_MOST;
 use crate::proto::reply::Answer;
+
+/// What a server did when all was sent to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// What it said, unframed where it was framed; to be shown escaped.
+    pub said: Vec<u8>,
+    /// Whether it had not ended the connection, for as long as that was waited for.
+    pub left_open: bool,
+}
 
 /// Bytes in front of a framed answer's text: its type, and its length on two.
 const FRAME: usize = 3;
@@ -75,22 +89,20 @@ fn is_ok(text: &[u8], grammar: Grammar) -> bool {
 impl Wire {
     /// Waits for one answer. `None` is the end of the stream instead of one.
     pub(super) fn hear_answer(&mut self, settings: &Settings) -> Result<Option<Answered>, Failure> {
-        let deadline = self.deadline();
-        let mut changed = Instant::now();
         loop {
-            let until = match begun(&self.heard, settings.grammar) {
+            let silence = match begun(&self.heard, settings.grammar) {
                 Begun::Whole(answer, length) => {
                     self.heard.drain(..length);
                     return Ok(Some(answer));
                 }
-                Begun::Unclear => deadline,
-                Begun::Words if self.heard.len() >= TEXT_MOST => {
+                Begun::Unclear => settings.timeout,
+                Begun::Words if self.heard.len() as u64 >= TEXT_MOST => {
                     return Ok(Some(raw(self.take_heard())));
                 }
-                Begun::Words => earlier(deadline, changed.checked_add(settings.quiet)),
+                Begun::Words => earlier(settings.timeout, Some(settings.quiet)),
             };
-            match self.hear(until) {
-                Heard::Bytes => changed = Instant::now(),
+            match self.hear(silence) {
+                Heard::Bytes => {}
                 Heard::End if self.heard.is_empty() => return Ok(None),
                 Heard::Nothing if self.heard.is_empty() => {
                     return Err(Failure::Silent(self.patience()));
@@ -115,29 +127,61 @@ impl Wire {
         }
     }
 
-    /// Reads to the end of the stream, and gives what was said, unframed where it was framed.
-    pub(super) fn hear_to_the_end(&mut self, settings: &Settings) -> Result<Vec<u8>, Failure> {
-        let deadline = self.deadline();
+    /// Hears what the server says when all was sent to it. With `answer_due` it has to say
+    /// something, or to end the connection; else it may do as it likes.
+    pub(super) fn hear_behind(
+        &mut self,
+        settings: &Settings,
+        answer_due: bool,
+    ) -> Result<Reply, Failure> {
+        let mut texts = Vec::new();
+        if answer_due {
+            texts.push(self.hear_receipt(settings)?);
+        }
+        let mut reply = self.hear_out(Some(settings.quiet), settings.grammar)?;
+        texts.push(reply.said);
+        texts.retain(|text| !text.is_empty());
+        reply.said = texts.join(&b'\n');
+        Ok(reply)
+    }
+
+    /// Waits for the answer that is due behind what was sent. It is empty where the server ends
+    /// its stream instead.
+    pub(super) fn hear_receipt(&mut self, settings: &Settings) -> Result<Vec<u8>, Failure> {
+        match self.hear_answer(settings)? {
+            None => Ok(Vec::new()),
+            Some(Answered { text, .. }) if refused(&text, settings.grammar) => {
+                Err(Failure::Refused(text))
+            }
+            Some(Answered { text, .. }) => Ok(text),
+        }
+    }
+
+    /// Reads until the stream ends, or is silent for so long; `None` is for ever.
+    pub(super) fn hear_out(
+        &mut self,
+        silence: Option<Duration>,
+        grammar: Grammar,
+    ) -> Result<Reply, Failure> {
         let ended = loop {
-            match self.hear(deadline) {
+            match self.hear(silence) {
                 Heard::Bytes => {}
                 ended => break ended,
             }
         };
         let heard = self.take_heard();
-        let said = if settings.grammar.frames_answers() {
+        let said = if grammar.frames_answers() {
             unframed(&heard).unwrap_or(heard)
         } else {
             heard
         };
         match ended {
             Heard::Broken(how) => Err(Failure::Lost { how, said }),
-            Heard::Nothing => Err(Failure::Unended {
-                within: self.patience(),
-                said,
-            }),
             Heard::TooMuch => Err(Failure::Endless),
-            Heard::End | Heard::Bytes => Ok(said),
+            ended => {
+                let left_open = matches!(ended, Heard::Nothing);
+                Ok(Reply { said, left_open })
+            }
         }
     }
 
@@ -163,12 +207,12 @@ fn unframed(mut bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What a framed answer means. A text that is neither an `OK` nor a refusal is for a person.
-pub(super) fn refused(text: &[u8], grammar: Grammar) -> bool {
+fn refused(text: &[u8], grammar: Grammar) -> bool {
     let text = str::from_utf8(text).unwrap_or_default();
     grammar.frames_answers() && matches!(Answer::parse(text), Answer::Refused(_))
 }
 
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     [one, other].into_iter().flatten().min()
 }
 

@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use super::{Grammar, Task};
 use crate::net::{Endpoint, Pieces};
-pub use ask::{TEXT_MOST, ask, cut_text};
+pub use answer::Reply;
+pub use ask::{ask, cut_text};
 pub use failure::Failure;
 pub use status::{Status, Then, status};
 pub use tell::{Message, Told, tell};
@@ -41,9 +42,10 @@ pub struct Settings {
     /// How messages are laid out.
     pub grammar: Grammar,
     /// How long the server may be silent while something is due from it, or take nothing of what
-    /// is sent; `None` is for ever.
+    /// is sent; `None` is for ever. It is counted anew from each byte that moves.
     pub timeout: Option<Duration>,
-    /// How long a silence ends an answer that nothing else ends.
+    /// How long a silence ends an answer that nothing else ends, and how long the server is
+    /// listened to where nothing is due from it.
     pub quiet: Duration,
     /// How what each connection sends is cut up.
     pub pieces: Option<Pieces>,

@@ -5,9 +5,8 @@ use std::io::{self, Read};
 use rand::Rng;
 use rand::rngs::ThreadRng;
 
-use super::answer::refused;
 use super::wire::Wire;
-use super::{Failure, Settings};
+use super::{Failure, Reply, Settings};
 use crate::lab::{Grammar, Task};
 use crate::proto::Digest;
 
@@ -29,8 +28,8 @@ pub struct Told {
     pub size: u64,
     /// The digest of random bytes, by which they can be known where they are stored.
     pub digest: Option<Digest>,
-    /// What the server said, to be shown escaped; most say nothing.
-    pub answer: Vec<u8>,
+    /// What the server did then; most say nothing.
+    pub reply: Reply,
 }
 
 /// Sends a message over a connection of its own. Task 4's data goes on until the stream ends, and
@@ -44,7 +43,7 @@ pub fn tell(settings: &Settings, task: Task, message: &Message) -> Result<Told, 
         kind: header[0],
         size: 0,
         digest: None,
-        answer: Vec::new(),
+        reply: Reply::default(),
     };
     let mut wire = Wire::connect(settings)?;
     match message {
@@ -60,10 +59,7 @@ pub fn tell(settings: &Settings, task: Task, message: &Message) -> Result<Told, 
         }
     }
     wire.finish();
-    told.answer = wire.hear_to_the_end(settings)?;
-    if refused(&told.answer, settings.grammar) {
-        return Err(Failure::Refused(told.answer));
-    }
+    told.reply = wire.hear_behind(settings, settings.grammar.frames_answers())?;
     Ok(told)
 }
 

@@ -4,10 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
-use super::answer::refused;
-use super::wire::Wire;
-use super::{Failure, Settings};
+use super::wire::{Heard, Wire};
+use super::{Failure, Reply, Settings};
 
 /// Sends files, each over a connection of its own or all over one.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub struct Sent {
     pub name: String,
     /// Its bytes.
     pub size: u64,
-    /// What the server said behind it, to be shown escaped. Where answers are raw, it should be
-    /// nothing.
-    pub answer: Option<Vec<u8>>,
+    /// What the server did then. Where answers are raw, it should say nothing. A connection that
+    /// is kept is never [`left_open`](Reply::left_open).
+    pub reply: Reply,
 }
 
 impl Uploader {
@@ -88,46 +88,56 @@ impl Uploader {
             }
         }
         // A server that doesn't frame its OK has no receipt for the file either.
-        let answer = self.after(wire, frames_answers)?;
+        let reply = self.after(wire, frames_answers)?;
         Ok(Sent {
             name: name.to_owned(),
             size,
-            answer,
+            reply,
         })
     }
 
-    /// Ends the connection that was kept, if there is one.
-    ///
-    /// # Errors
-    /// Where the server doesn't end it too: then it may not have taken the last file.
-    pub fn finish(mut self) -> Result<(), Failure> {
-        let Some(mut wire) = self.open.take() else {
-            return Ok(());
+    /// What the server has said behind the last file since that was returned; to be asked for
+    /// before the next file is sent, or it is taken for the answer to its name. Framed answers are
+    /// left alone: they know themselves what they belong to.
+    pub fn take_late_words(&mut self) -> Vec<u8> {
+        let Some(wire) = &mut self.open else {
+            return Vec::new();
         };
-        wire.finish();
-        wire.hear_to_the_end(&self.settings).map(|_| ())
+        if self.settings.grammar.frames_answers() {
+            return Vec::new();
+        }
+        // The end of the stream, or a broken one, is met again by whoever uses it next.
+        while matches!(wire.hear(Some(Duration::ZERO)), Heard::Bytes) {}
+        std::mem::take(&mut wire.heard)
     }
 
-    /// Hears what the server says behind a file.
-    fn after(&mut self, mut wire: Wire, frames_answers: bool) -> Result<Option<Vec<u8>>, Failure> {
+    /// Ends the connection that was kept, if there is one, and says what the server did then.
+    ///
+    /// # Errors
+    /// Where the connection is broken: then the server may not have taken the last file.
+    pub fn finish(mut self) -> Result<Reply, Failure> {
+        let Some(mut wire) = self.open.take() else {
+            return Ok(Reply::default());
+        };
+        wire.finish();
+        wire.hear_behind(&self.settings, false)
+    }
+
+    /// Hears what the server says behind a file. Raw words end only by a silence, so a connection
+    /// that is kept is listened to for a moment: they must not meet the next file's `OK`.
+    fn after(&mut self, mut wire: Wire, frames_answers: bool) -> Result<Reply, Failure> {
         if !self.keep {
             wire.finish();
+            return wire.hear_behind(&self.settings, frames_answers);
         }
-        let mut answer = None;
-        if frames_answers {
-            answer = wire.hear_answer(&self.settings)?.map(|answer| answer.text);
-            if let Some(text) = &answer
-                && refused(text, self.settings.grammar)
-            {
-                return Err(Failure::Refused(text.clone()));
-            }
-        }
-        if self.keep {
-            self.open = Some(wire);
-            return Ok(answer);
-        }
-        let rest = wire.hear_to_the_end(&self.settings)?;
-        Ok(answer.or(Some(rest).filter(|rest| !rest.is_empty())))
+        let said = if frames_answers {
+            wire.hear_receipt(&self.settings)?
+        } else {
+            wire.hear_behind(&self.settings, false)?.said
+        };
+        self.open = Some(wire);
+        let left_open = false;
+        Ok(Reply { said, left_open })
     }
 }
 

@@ -15,6 +15,10 @@ use crate::proto::Moment;
 /// Bytes that are read from a file, and written, at a time.
 const BLOCK: usize = 64 << 10;
 
+/// Bytes that the system may hold for a server that is slow to read. With more, the writes would
+/// be over long before the server has the file, and its reading would look like silence.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// A connection to somebody's server.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -133,17 +137,17 @@ impl Wire {
         let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 
-    /// Waits until the server says something more, its stream ends, or the time is up.
-    pub(super) fn hear(&mut self, until: Option<Instant>) -> Heard {
+    /// Waits until the server says something more, its stream ends, or it has been silent for so
+    /// long from now on; `None` waits for ever. What is there already is heard in any case.
+    pub(super) fn hear(&mut self, silence: Option<Duration>) -> Heard {
         if self.heard.len() >= ANSWER_MOST {
             return Heard::TooMuch;
         }
+        // A silence that no clock can count to the end of is for ever.
+        let until = silence.and_then(|silence| Instant::now().checked_add(silence));
         let mut buffer = [0; 4096];
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Heard::Nothing;
-            }
             let read = self
                 .socket
                 .set_read_timeout(left.map(at_least))
@@ -154,20 +158,18 @@ impl Wire {
                     self.heard.extend_from_slice(&buffer[..got]);
                     return Heard::Bytes;
                 }
-                // Either the time is up, which the next round sees, or the clock is coarse.
-                Err(error) if is_patience(&error) => {}
+                Err(error) if is_patience(&error) => {
+                    // If the time is not up, the clock is coarse, or a signal came.
+                    if until.is_some_and(|until| until <= Instant::now()) {
+                        return Heard::Nothing;
+                    }
+                }
                 Err(error) => return Heard::Broken(error.to_string()),
             }
         }
     }
 
-    /// When a server will have been silent for too long, from now on.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timeout
-            .and_then(|timeout| Instant::now().checked_add(timeout))
-    }
-
-    /// What the deadline is, for people.
+    /// For how long a server may be silent or take nothing, for people.
     pub(super) fn patience(&self) -> Duration {
         self.timeout.unwrap_or(Duration::MAX)
     }
@@ -189,8 +191,8 @@ impl Wire {
         if is_patience(error) {
             return Err(Failure::Stalled(self.patience()));
         }
-        let until = Instant::now() + Duration::from_millis(500);
-        while matches!(self.hear(Some(until)), Heard::Bytes) {}
+        let moment = Some(Duration::from_millis(500));
+        while matches!(self.hear(moment), Heard::Bytes) {}
         Err(Failure::Lost {
             how: error.to_string(),
             said: std::mem::take(&mut self.heard),
@@ -212,6 +214,7 @@ fn connect(address: &Address, timeout: Option<Duration>) -> io::Result<Socket> {
         Some(timeout) => socket.connect_timeout(&target, timeout)?,
         None => socket.connect(&target)?,
     }
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_write_timeout(timeout.map(at_least))?;
     Ok(socket)
 }

@@ -33,13 +33,13 @@ Results go to standard output; prompts, remarks and failures to standard error."
 #[command(after_help = format!("{HELP}\n\n{}", exit::LAB_CLIENT_HELP))]
 pub(super) struct Arguments {
     /// Which task: hello, or 1 to 6
-    #[arg(long, env = "PIECEMEAL_TASK", value_name = "TASK")]
+    #[arg(long, env = "PIECEMEAL_LAB_TASK", value_name = "TASK")]
     task: Task,
 
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
     #[arg(
         long,
-        env = "PIECEMEAL_TO",
+        env = "PIECEMEAL_LAB_TO",
         value_name = "ADDRESS",
         default_value = "127.0.0.1:9000"
     )]
@@ -49,23 +49,25 @@ pub(super) struct Arguments {
     /// or u1 to u4, as programs for the tasks do it
     #[arg(
         long,
-        env = "PIECEMEAL_GRAMMAR",
+        env = "PIECEMEAL_LAB_GRAMMAR",
         value_name = "GRAMMAR",
         default_value = "u1"
     )]
     grammar: Grammar,
 
     /// Task 6: send all files over one connection
-    #[arg(long, env = "PIECEMEAL_KEEP", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PIECEMEAL_LAB_KEEP", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     keep: bool,
 
-    /// Give up when the server is silent for so long, or takes nothing; 0 never does
-    #[arg(long, env = "PIECEMEAL_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "10s")]
+    /// Give up when the server is silent for so long while an answer is due, or takes nothing;
+    /// each byte starts it anew; 0 never does
+    #[arg(long, env = "PIECEMEAL_LAB_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "10s")]
     timeout: Limit<Duration>,
 
-    /// How long a silence ends an answer that is not OK; and for tasks 1 and 2, how long to look
-    /// whether the server closes
-    #[arg(long, env = "PIECEMEAL_QUIET", value_name = "TIME", value_parser = duration, default_value = "300ms")]
+    /// How long a silence ends an answer that is not OK; and how long to look what the server does
+    /// where nothing is due from it: behind a connect (tasks 1 and 2), and behind what was sent
+    /// (4 to 6)
+    #[arg(long, env = "PIECEMEAL_LAB_QUIET", value_name = "TIME", value_parser = duration, default_value = "300ms")]
     quiet: Limit<Duration>,
 
     #[command(flatten)]

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use piecemeal::lab::Task;
 use piecemeal::lab::client::{self, Failure, Message, Settings, Uploader};
+use piecemeal::proto::limits::TEXT_MOST;
 use piecemeal::proto::text::escaped;
 
 use super::words::{exit_of, hint, show_sent, show_status, show_told};
@@ -64,7 +65,12 @@ impl Session {
                 continue;
             };
             match client::ask(&self.settings, &text) {
-                Ok(answer) => self.well(escaped(&answer)),
+                Ok(reply) => {
+                    self.well(escaped(&reply.said));
+                    if reply.left_open {
+                        tell("the server keeps the connection open, where it should end it");
+                    }
+                }
                 Err(failure) => self.failure(None, &failure),
             }
         }
@@ -120,6 +126,7 @@ impl Session {
                 b"q" | b"exit" => break,
                 _ => {}
             }
+            show_late(&uploader.take_late_words());
             let path = Path::new(OsStr::from_bytes(&line));
             match uploader.send(path) {
                 Ok(sent) => {
@@ -128,16 +135,23 @@ impl Session {
                 Err(failure) => self.failure(Some(&line), &failure),
             }
         }
-        if let Err(failure) = uploader.finish() {
-            self.failure(None, &failure);
+        match uploader.finish() {
+            Ok(reply) => {
+                show_late(&reply.said);
+                if reply.left_open {
+                    tell("the server keeps the connection open");
+                }
+            }
+            Err(failure) => self.failure(None, &failure),
         }
         Ok(())
     }
 
     /// A line as a text to be sent, cut where it is too long.
     fn text(&mut self, line: Vec<u8>) -> Option<String> {
+        let most = usize::try_from(TEXT_MOST).unwrap_or(usize::MAX);
         // Whatever stands behind a cut may be half a character.
-        let most = line.len().min(client::TEXT_MOST + 3);
+        let most = line.len().min(most + 3);
         let text = match str::from_utf8(&line[..most]) {
             Ok(text) => text,
             Err(error) if error.error_len().is_none() && most < line.len() => {
@@ -156,9 +170,8 @@ impl Session {
         }
         let cut = client::cut_text(text);
         if cut.len() < line.len() {
-            let most = client::TEXT_MOST;
             tell(format_args!(
-                "the text is cut to {} bytes; {most} is the most",
+                "the text is cut to {} bytes; {TEXT_MOST} is the most",
                 cut.len()
             ));
         }
@@ -198,5 +211,15 @@ impl Session {
             }
             Some(_) => Exit::Partial,
         }
+    }
+}
+
+/// Shows what a server said behind a file when that was reported already.
+fn show_late(words: &[u8]) {
+    if !words.is_empty() {
+        let words = escaped(words);
+        tell(format_args!(
+            "behind the last file the server said \"{words}\""
+        ));
     }
 }

@@ -1,7 +1,7 @@
 //! What is said of what a client of a task did, and with which exit that ends.
 
 use piecemeal::lab::Task;
-use piecemeal::lab::client::{Failure, Sent, Settings, Status, Then, Told};
+use piecemeal::lab::client::{Failure, Reply, Sent, Settings, Status, Then, Told};
 use piecemeal::proto::reply::Answer;
 use piecemeal::proto::text::escaped;
 
@@ -15,11 +15,14 @@ pub(super) fn hint(failure: &Failure, task: Task) -> String {
         Failure::Connect { .. } => {
             format!("; is the server running? `piecemeal lab serve --task {task}` starts ours")
         }
-        Failure::Silent(_) | Failure::Unended { .. } => {
-            "; --timeout sets how long that may take".to_owned()
-        }
+        Failure::Silent(_) => "; --timeout sets how long that may take".to_owned(),
         Failure::NotOk(answer) if answer.starts_with(b"\x01\x02\x00OK") => {
             "; that is an OK in --grammar framed".to_owned()
+        }
+        Failure::NotOk(answer) if answer.ends_with(b"OK") => {
+            "; with --keep, late words about the file before may stand in front of an OK: \
+             a longer --quiet waits for them"
+                .to_owned()
         }
         _ => String::new(),
     }
@@ -34,7 +37,7 @@ pub(super) fn exit_of(failure: &Failure) -> Exit {
         | Failure::NotKept
         | Failure::Cut(_) => Exit::Connect,
         Failure::Local(_) | Failure::Unsendable(_) => Exit::Local,
-        Failure::Silent(_) | Failure::Unended { .. } | Failure::Stalled(_) => Exit::TimedOut,
+        Failure::Silent(_) | Failure::Stalled(_) => Exit::TimedOut,
         Failure::Endless => Exit::Protocol,
         Failure::NotOk(_) | Failure::Refused(_) => Exit::Refused,
     }
@@ -57,7 +60,7 @@ pub(super) fn show_status(status: &Status, settings: &Settings) -> String {
 
 pub(super) fn show_told(told: &Told) -> String {
     let (kind, size) = (told.kind, show_count(told.size, "byte"));
-    let answer = show_answer(&told.answer);
+    let answer = show_reply(&told.reply);
     match told.digest {
         None => format!("sent a text of {size} as type {kind}{answer}"),
         Some(digest) => {
@@ -68,8 +71,15 @@ pub(super) fn show_told(told: &Told) -> String {
 
 pub(super) fn show_sent(sent: &Sent) -> String {
     let size = show_count(sent.size, "byte");
-    let answer = sent.answer.as_deref().unwrap_or_default();
-    format!("sent, {size}{}", show_answer(answer))
+    format!("sent, {size}{}", show_reply(&sent.reply))
+}
+
+fn show_reply(reply: &Reply) -> String {
+    let mut line = show_answer(&reply.said);
+    if reply.left_open {
+        line.push_str("; the server keeps the connection open");
+    }
+    line
 }
 
 fn show_answer(answer: &[u8]) -> String {
