@@ -88,11 +88,13 @@ impl<'a> Player<'a> {
                 format!("{}/.path:{path}", self.folder.path().display()),
             )
             .env("PIECEMEAL_BIND", "127.0.0.1:0")
+            .env("PIECEMEAL_LAB_BIND", "127.0.0.1:0")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         if let Some(server) = &self.server {
             shell.env("PIECEMEAL_TO", &server.address);
+            shell.env("PIECEMEAL_LAB_TO", &server.address);
         }
         shell
     }
