@@ -114,6 +114,7 @@ impl Exit {
                 Some(Code::Timeout) => Exit::TimedOut,
                 _ => Exit::Refused,
             },
+            Why::Changed(_) => Exit::Digest,
             Why::TakenForName => Exit::Refused,
             Why::TimedOut => Exit::TimedOut,
             Why::Broken(_) => Exit::Protocol,

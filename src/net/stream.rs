@@ -1,5 +1,6 @@
 //! A connected socket, TCP or Unix.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
@@ -87,6 +88,32 @@ impl Stream {
         }
     }
 
+    /// Sends bytes of a file, from an offset on and at most so many, without copying them through
+    /// this program. Returns how many; 0 where the file ends before the offset, and `None` where
+    /// the system can't send this file so: then it has to be read and written.
+    pub fn send_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Option<usize>> {
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (file, offset, most);
+            Ok(None)
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let mut offset = offset;
+            let sent = match self {
+                Stream::Tcp(stream) => rustix::fs::sendfile(stream, file, Some(&mut offset), most),
+                Stream::Unix(stream) => rustix::fs::sendfile(stream, file, Some(&mut offset), most),
+            };
+            match sent.map_err(io::Error::from) {
+                Ok(sent) => Ok(Some(sent)),
+                Err(error) if is_the_sockets(&error) => Err(error),
+                // A file system that refuses, or a file that can't be read: the reader will tell
+                // them apart.
+                Err(_) => Ok(None),
+            }
+        }
+    }
+
     /// Tells the peer that nothing more will come from here.
     pub fn finish_sending(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
@@ -98,6 +125,24 @@ impl Stream {
             Stream::Unix(stream) => SockRef::from(stream),
         }
     }
+}
+
+/// Whether it is the socket that failed, and not the file that was to be sent over it.
+#[cfg(target_os = "linux")]
+fn is_the_sockets(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
 }
 
 impl Read for Stream {
