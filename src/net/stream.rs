@@ -199,3 +199,27 @@ impl Source for Stream {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_system_can_not_move_is_told_from_a_socket_that_takes_nothing() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let stream = Stream::Unix(ours);
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let path = home.path().join("file");
+        std::fs::write(&path, "bytes").expect("the folder is there");
+        let file = File::open(&path).expect("it was just made");
+        let sent = |file, offset| stream.send_file(file, offset, 1 << 20);
+        assert!(matches!(sent(&file, 1), Ok(Some(4))));
+        assert!(matches!(sent(&file, 5), Ok(Some(0))), "it ends there");
+        let unreadable = File::create(&path).expect("the folder is there");
+        assert!(matches!(sent(&unreadable, 0), Ok(None)));
+        drop(theirs);
+        std::fs::write(&path, "bytes").expect("the folder is there");
+        let error = sent(&file, 0).expect_err("nobody is there to take it");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
