@@ -1,9 +1,9 @@
 //! Digests of large files, taken on threads of their own while the loop sends the files.
 //!
 //! ```text
-//!  loop     ── sent 1 MiB ── sent 2 MiB ── … ── sent all ─────────> END
+//!  loop     ── sent 4 MiB ── sent 8 MiB ── … ── sent all ─────────> END
 //!                    \             \                \            ↗ waker
-//!  threads            └── 1 MiB ────└── 1 MiB ── … ──└── digest ┘
+//!  threads            └── 4 MiB ────└── 4 MiB ── … ──└── digest ┘
 //! ```
 //!
 //! A digest chases the sending: no byte is taken into it before it was sent. So the disk is read
@@ -22,14 +22,18 @@ use crate::proto::Digest;
 use crate::reactor::Waker;
 
 /// Bytes of one read. They are still in the processor's cache when they are hashed.
-const BLOCK: usize = 128 << 10;
-/// A thread hears of a file whenever so much more of it was sent.
-const STEP: u64 = 1 << 20;
+const BLOCK: usize = 256 << 10;
+/// A thread hears of a file whenever so much more of it was sent. The wakes of
+/// smaller steps cost more: at 256 KiB, an eighth of the client's processor time.
+const STEP: u64 = 4 << 20;
 /// Bytes of one file that a thread takes before it is another's turn.
-const SLICE: u64 = 4 << 20;
+const SLICE: u64 = 8 << 20;
 /// How far the sending may be ahead of the digest. That much stays in the page cache, and END
 /// follows the last byte within a second or so; a server that waits for it would give up.
 const LEAD_MOST: u64 = 256 << 20;
+
+// A sending that waits for the lead to become less has told of enough for a turn.
+const _: () = assert!(LEAD_MOST > STEP && SLICE >= STEP);
 
 /// The threads that take digests. They end when it is dropped.
 #[derive(Debug)]
@@ -349,7 +353,9 @@ mod tests {
     fn no_byte_is_taken_in_before_it_was_sent() {
         let reactor: Reactor<()> = Reactor::new().expect("a poll");
         let mut hashing = Hashing::new(1, reactor.waker());
-        let chase = hashing.begin(file(&noise(3 << 20)), 3 << 20).expect("ok");
+        let bytes = noise(9 << 20);
+        let size = bytes.len() as u64;
+        let chase = hashing.begin(file(&bytes), size).expect("a thread");
         chase.follow(STEP + 1);
         let mut block = vec![0; BLOCK];
         // Here and on the thread: whoever comes first, this is as far as it may go.
@@ -365,7 +371,7 @@ mod tests {
         let mut reactor = Reactor::new().expect("a poll");
         let mut hashing = Hashing::new(1, reactor.waker());
         let hole = tempfile::tempfile().expect("a temporary file");
-        let size = LEAD_MOST + (8 << 20);
+        let size = LEAD_MOST + 2 * STEP;
         hole.set_len(size).expect("there is room for a hole");
         let chase = hashing.begin(Arc::new(hole), size).expect("a thread");
         assert!(chase.allows(LEAD_MOST).expect("nothing was read"));
