@@ -144,7 +144,7 @@ fn folder_for_files() -> &'static Path {
 }
 
 fn measure(kind: Kind, connections: usize, within: &Path) -> io::Result<Run> {
-    let mut arguments = vec!["lab", "serve", "--task", "6", "--keep", "10m"];
+    let mut arguments = vec!["lab", "serve", "--task", "6", "--keep-for", "10m"];
     if kind == Kind::Threads {
         arguments.push("--threads");
     }

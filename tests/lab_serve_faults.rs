@@ -185,8 +185,8 @@ fn a_name_that_is_a_folders_or_leads_elsewhere_harms_nothing() {
     fs::create_dir(server.path("b.part")).unwrap();
     symlink(&precious, server.path("link")).unwrap();
     symlink(&precious, server.path("c.part")).unwrap();
-    // A server that was killed has left this.
-    fs::write(server.path("d.part"), "of another upload, and longer").unwrap();
+    // Nobody's upload: a file of that name is all it is.
+    fs::write(server.path("d.part"), "somebody's own").unwrap();
     for name in ["folder", "b", "link", "c", "d"] {
         let mut client = server.client();
         client.send([b"\x01", name.as_bytes()].concat());
@@ -196,10 +196,10 @@ fn a_name_that_is_a_folders_or_leads_elsewhere_harms_nothing() {
         client.finish_quietly();
         client.read_what_comes();
     }
-    wait_for_file(&server, "d", b"bytes");
     assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    assert_eq!(fs::read(server.path("d.part")).unwrap(), b"somebody's own");
     assert!(server.path("folder").is_dir() && server.path("b.part").is_dir());
-    assert!(!server.path("folder.part").exists() && !server.path("d.part").exists());
+    assert!(!server.path("folder.part").exists() && !server.path("d").exists());
     is_served(&server, "6");
     wait_for_file(&server, "still there", b"yes");
 }

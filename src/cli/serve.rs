@@ -13,10 +13,11 @@ use piecemeal::observe::{Counters, LineSender, LineWriter};
 use piecemeal::proto::name::NameRules;
 use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
-use piecemeal::server::{Config, Ended, Event, Server, Summary, raise_descriptor_limit};
+use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descriptor_limit};
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
+use super::teller::Teller;
 use super::tracing::Tracing;
 use super::units::{Limit, count, duration, show_count, show_duration, show_size, size};
 use super::{Exit, logging, tell};
@@ -79,6 +80,26 @@ pub(super) struct Arguments {
         default_value = "name"
     )]
     strings: StringsArgument,
+
+    /// Whether files go from the socket to the disk without being copied through memory: `auto`
+    /// where that is faster, `always` where it is possible, `never`
+    #[arg(
+        long,
+        env = "PIECEMEAL_SPLICE",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    splice: SpliceArgument,
+
+    /// Loops, each with a thread of its own; the system deals connections out among them
+    #[arg(
+        long,
+        env = "PIECEMEAL_WORKERS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        default_value = "1"
+    )]
+    workers: u16,
 
     /// Take DATA_EOF, whose sender can't be told from one that died half-way
     #[arg(long, env = "PIECEMEAL_ACCEPT_EOF", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
@@ -152,6 +173,13 @@ enum StringsArgument {
     Message,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SpliceArgument {
+    Auto,
+    Always,
+    Never,
+}
+
 pub(super) fn run(arguments: Arguments) -> Exit {
     let counters = Arc::new(Counters::default());
     let out = LineWriter::start("stdout", std::io::stdout(), Arc::clone(&counters));
@@ -161,6 +189,10 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         return Exit::Other;
     };
     logging::start(arguments.quiet, arguments.verbose, err.sender());
+    if arguments.workers > 1 && arguments.tracing.is_wanted() {
+        tell("piecemeal: --trace, --trace-file and -vv watch one loop: leave --workers out");
+        return Exit::Usage;
+    }
     let exit = match serve(&arguments, &out.sender(), &err.sender()) {
         Ok(exit) => exit,
         Err(error) => {
@@ -193,19 +225,23 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         DurabilityArgument::Full => Durability::Full,
         DurabilityArgument::None => Durability::None,
     };
-    let store = FolderStore::open(&arguments.dir, durability)?;
-    let kept = store.description();
-    let mut server = Server::bind(config, store)?;
+    let mut kept = "";
+    let mut workers = Workers::bind(config, arguments.workers.into(), || {
+        let store = FolderStore::open(&arguments.dir, durability)?;
+        kept = store.description();
+        Ok(store)
+    })?;
     let tracing = arguments.tracing.start(out)?;
-    tracing.watch(&mut server);
-    for address in server.addresses() {
+    tracing.watch(workers.first());
+    let addresses = workers.first().addresses().to_vec();
+    for address in &addresses {
         err.line(format!("listening on {address}"));
     }
     if !arguments.quiet {
-        for address in server.addresses() {
+        for address in &addresses {
             err.line(arguments.client_command(address));
         }
-        let connections = server.connections();
+        let connections = workers.connections();
         err.line(format!(
             "storing into {}; {kept}",
             escaped(arguments.dir.as_os_str().as_encoded_bytes())
@@ -224,11 +260,7 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
             err.line(format!("warning: {asked} connections need two descriptors each, and the limit is {limit}; taking {most} (ulimit -n raises it)"));
         }
     }
-    for address in server
-        .addresses()
-        .iter()
-        .filter(|address| !address.is_local())
-    {
+    for address in addresses.iter().filter(|address| !address.is_local()) {
         err.line(format!("warning: {address} can be reached from other machines, and whoever reaches it can store files"));
     }
     let teller = Teller {
@@ -237,8 +269,8 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         quiet: arguments.quiet,
         patience: show_duration(arguments.shutdown_timeout),
     };
-    server.on_event(move |event| teller.tell(&event));
-    let summary = server.run();
+    workers.on_event(move |event| teller.tell(event));
+    let summary = workers.run();
     tracing.finish(err);
     let summary = summary?;
     if !arguments.quiet {
@@ -248,41 +280,6 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         Ended::Stopped => Exit::Success,
         Ended::Forced(signal) => Exit::Signal(signal),
     })
-}
-
-/// Tells people what happens.
-pub(super) struct Teller {
-    pub(super) out: LineSender,
-    pub(super) err: LineSender,
-    pub(super) quiet: bool,
-    /// How long a stop waits, as people read it.
-    pub(super) patience: String,
-}
-
-impl Teller {
-    /// Nothing of a peer's stands raw in what is told.
-    pub(super) fn tell(&self, event: &Event<'_>) {
-        match event {
-            Event::Failed { peer, why } => log::warn!("{peer}: {why}"),
-            _ if self.quiet => {}
-            Event::Stored { peer, receipt } => {
-                let (name, size) = (escaped(&receipt.name), receipt.size);
-                self.out
-                    .line(format!("stored {name} ({size} bytes) from {peer}"));
-            }
-            Event::Message { peer, text } => {
-                self.out
-                    .line(format!("message from {peer}: {}", escaped(*text)));
-            }
-            Event::Remark { peer, text } => self.out.line(format!("{peer}: {text}")),
-            Event::Stopping { under_way: 0 } => {}
-            Event::Stopping { under_way } => self.err.line(format!(
-                "stopping; connections with something under way: {under_way}; time for them: {}; \
-                 a second signal ends at once",
-                self.patience
-            )),
-        }
-    }
 }
 
 fn last_line(summary: &Summary) -> String {
@@ -324,6 +321,11 @@ impl Arguments {
             rules,
             max_connections: self.max_connections.0,
             shutdown_timeout: self.shutdown_timeout.0,
+            splicing: match self.splice {
+                SpliceArgument::Auto => Splicing::Auto,
+                SpliceArgument::Always => Splicing::Always,
+                SpliceArgument::Never => Splicing::Never,
+            },
             signals: true,
         }
     }

@@ -10,6 +10,7 @@
 //! Each task's server is a machine like the [`Receiver`](crate::proto::Receiver), and runs on the
 //! same reactor. Nothing here knows the server it runs in.
 
+pub mod check;
 pub mod client;
 pub mod grammar;
 pub mod machines;

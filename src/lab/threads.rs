@@ -19,10 +19,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::{LabMachine, Settings};
 use crate::net::Address;
-use crate::proto::{Action, Begun, Machine, Moment, Want};
+use crate::proto::{Action, Begun, Fault, Machine, Moment, Want};
 use crate::session::Note;
 use crate::store::growing::GrowingUpload;
-use crate::store::{Done, GrowingStore, Key, Opening, Store};
+use crate::store::{Done, Error, GrowingStore, Key, Opening, Store};
 pub use room::{Room, THREADS_MOST};
 
 /// Connections that may wait to be accepted, as for the reactor's listeners.
@@ -191,7 +191,7 @@ impl Connection {
                             Ok(Begun::Open)
                         }
                         Ok(_) => unreachable!("this store opens at once"),
-                        Err(error) => Err((&error).into()),
+                        Err(error) => Err(self.failed(&error)),
                     };
                     self.machine.handle_begun(begun, self.now());
                 }
@@ -206,7 +206,7 @@ impl Connection {
                     if let Ok(receipt) = &stored {
                         (self.hear)(&self.peer, Note::Stored(receipt.clone()));
                     }
-                    let stored = stored.map_err(|error| (&error).into());
+                    let stored = stored.map_err(|error| self.failed(&error));
                     self.machine.handle_stored(ticket, stored, self.now());
                 }
                 Action::Abort => self.upload = None,
@@ -225,9 +225,17 @@ impl Connection {
         let upload = self.upload.as_mut().expect("a body comes after a begin");
         if let Err(error) = self.store.write(upload, bytes) {
             self.upload = None;
-            self.machine
-                .handle_write_failed((&error).into(), self.now());
+            let fault = self.failed(&error);
+            self.machine.handle_write_failed(fault, self.now());
         }
+    }
+
+    /// Tells people of what is this side's fault, and gives what the peer is told.
+    fn failed(&self, error: &Error) -> Fault {
+        if error.is_ours() {
+            (self.hear)(&self.peer, Note::Failed(error.to_string()));
+        }
+        error.into()
     }
 
     fn now(&self) -> Moment {

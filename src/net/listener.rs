@@ -34,6 +34,18 @@ enum ListenerSocket {
     Unix(UnixListener),
 }
 
+/// Whether an address is listened at by more than one socket of this process, among which the
+/// system deals connections out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// By this one only.
+    Alone,
+    /// By this one first: the address must be free.
+    First,
+    /// By this one too.
+    Further,
+}
+
 /// What an accept came to.
 #[derive(Debug)]
 pub enum Accepted {
@@ -51,8 +63,17 @@ pub enum Accepted {
 impl Listener {
     /// Listens at an address. An error says who has it already, where that can be found out.
     pub fn bind(address: &Address, tuning: Tuning) -> io::Result<Listener> {
+        Listener::bind_shared(address, tuning, Sharing::Alone)
+    }
+
+    /// The same for one of several sockets at the address. Unix sockets can't be shared so.
+    pub fn bind_shared(
+        address: &Address,
+        tuning: Tuning,
+        sharing: Sharing,
+    ) -> io::Result<Listener> {
         let bound = match address {
-            Address::Tcp(wanted) => Listener::bind_tcp(*wanted, tuning),
+            Address::Tcp(wanted) => Listener::bind_tcp(*wanted, tuning, sharing),
             Address::Unix(path) => Listener::bind_unix(path),
         };
         bound.map_err(|error| explain(error, address))
@@ -85,7 +106,7 @@ impl Listener {
         }
     }
 
-    fn bind_tcp(wanted: SocketAddr, tuning: Tuning) -> io::Result<Listener> {
+    fn bind_tcp(wanted: SocketAddr, tuning: Tuning, sharing: Sharing) -> io::Result<Listener> {
         let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, None)?;
         // A server that is started again gets its port although old connections linger.
         socket.set_reuse_address(true)?;
@@ -95,7 +116,14 @@ impl Listener {
         }
         socket.set_nonblocking(true)?;
         tuning.apply(&socket)?;
+        if sharing == Sharing::Further {
+            socket.set_reuse_port(true)?;
+        }
         socket.bind(&wanted.into())?;
+        if sharing == Sharing::First {
+            // Only now, so that the address is not shared with a stranger's socket.
+            socket.set_reuse_port(true)?;
+        }
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into());
         let address = Address::Tcp(listener.local_addr()?);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use mio::event::Source;
@@ -100,10 +101,7 @@ impl Stream {
         #[cfg(target_os = "linux")]
         {
             let mut offset = offset;
-            let sent = match self {
-                Stream::Tcp(stream) => rustix::fs::sendfile(stream, file, Some(&mut offset), most),
-                Stream::Unix(stream) => rustix::fs::sendfile(stream, file, Some(&mut offset), most),
-            };
+            let sent = rustix::fs::sendfile(self, file, Some(&mut offset), most);
             match sent.map_err(io::Error::from) {
                 Ok(sent) => Ok(Some(sent)),
                 Err(error) if is_the_sockets(&error) => Err(error),
@@ -117,6 +115,12 @@ impl Stream {
     /// Tells the peer that nothing more will come from here.
     pub fn finish_sending(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Makes the close that follows a reset: what was not sent yet is dropped, and the peer is told
+    /// of an error and not of an end.
+    pub fn reset_when_closed(&self) -> io::Result<()> {
+        self.socket().set_linger(Some(Duration::ZERO))
     }
 
     fn socket(&self) -> SockRef<'_> {
@@ -143,6 +147,15 @@ fn is_the_sockets(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
     )
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl Read for Stream {

@@ -37,6 +37,8 @@ counters! {
     reads,
     /// Bytes of files received, those of uploads that failed included.
     body_bytes,
+    /// Those of them that were spliced.
+    spliced_bytes,
     /// Messages begun.
     messages,
     /// Messages that arrived in more than one read.

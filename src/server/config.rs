@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::net::Address;
 use crate::proto::Rules;
+use crate::session::Splicing;
 
 /// A server's configuration. The default is that of the command line, without signals.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// How long a stop waits for what is under way; `None` is until it is done.
     pub shutdown_timeout: Option<Duration>,
+    /// Whether bodies go the fast way.
+    pub splicing: Splicing,
     /// Whether SIGINT and SIGTERM stop it. A second one ends it at once.
     pub signals: bool,
 }
@@ -30,6 +33,7 @@ impl Default for Config {
             rules: Rules::default(),
             max_connections: None,
             shutdown_timeout: Some(Duration::from_secs(10)),
+            splicing: Splicing::default(),
             signals: false,
         }
     }

@@ -40,18 +40,19 @@ pub fn raise_descriptor_limit() {
 
 /// How many connections the process has descriptors for, beside what it has open now.
 pub fn possible_connections() -> usize {
-    share(None).1.most
+    share(None, 1).1.most
 }
 
 /// Descriptors that connections can have, now that everything else is open, and how many
-/// connections that makes.
-pub(super) fn share(asked: Option<usize>) -> (usize, Connections) {
+/// connections that makes, for one of so many servers.
+pub(super) fn share(asked: Option<usize>, servers: usize) -> (usize, Connections) {
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.map_or(UNLIMITED, |limit| {
         usize::try_from(limit).unwrap_or(UNLIMITED)
     });
     let open = std::fs::read_dir("/proc/self/fd").map_or(ASSUMED_OPEN, Iterator::count);
-    let free = limit.saturating_sub(open + RESERVE).max(CLAIM);
+    let free = (limit.saturating_sub(open + RESERVE) / servers).max(CLAIM);
+    let asked = asked.map(|asked| asked.div_ceil(servers));
     let possible = free / CLAIM;
     let connections = Connections {
         most: asked.map_or(possible, |asked| asked.min(possible)),
@@ -67,21 +68,21 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_given_as_far_as_there_are_descriptors() {
-        let (free, by_default) = share(None);
+        let (free, by_default) = share(None, 1);
         assert!(
             !by_default.as_asked
                 && by_default.most == free / CLAIM
                 && free < by_default.descriptors
         );
         assert_eq!(
-            share(Some(1)).1,
+            share(Some(1), 1).1,
             Connections {
                 most: 1,
                 as_asked: true,
                 ..by_default
             }
         );
-        let (_, too_many) = share(Some(usize::MAX));
+        let (_, too_many) = share(Some(usize::MAX), 1);
         assert!(!too_many.as_asked && too_many.most < by_default.descriptors);
     }
 }

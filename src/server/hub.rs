@@ -9,14 +9,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::accepting::Kind;
-use super::descriptors::{self, Connections};
+use super::descriptors::Connections;
 use super::stopping::Phase;
 use super::{Config, Ended, Event, Protocol, Stopper, Summary};
 use crate::net::Listener;
 use crate::observe::{Counters, Tracer};
 use crate::proto::Moment;
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
-use crate::session::{BUDGET, Note, Session, Surroundings};
+use crate::session::{BUDGET, Note, Session, Splice, Surroundings};
 use crate::store::{Done, Store};
 
 /// What the reactor keeps for the server. Nearly all are sessions, so their size is the enum's.
@@ -39,11 +39,14 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     /// Whether a listener stopped because there was no room.
     pub(super) accepting_rests: bool,
     pub(super) scratch: Box<[u8]>,
+    pub(super) splice: Splice,
     pub(super) notes: Vec<Note>,
     pub(super) counters: Arc<Counters>,
     pub(super) hear: Option<Hear>,
     pub(super) tracer: Option<Tracer>,
     pub(super) stopper: Stopper,
+    /// Other servers, which stop when this one does.
+    pub(super) followers: Vec<Stopper>,
     pub(super) shutdown_timeout: Option<Duration>,
     pub(super) phase: Phase,
 }
@@ -55,9 +58,9 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         reactor: &mut Reactor<Entry<P, S>>,
         config: &Config,
         listeners: Vec<Listener>,
-        protocol: P,
-        store: S,
+        (protocol, store): (P, S),
         stopper: Stopper,
+        (spare, connections): (usize, Connections),
     ) -> io::Result<Hub<P, S>> {
         if config.signals {
             reactor.insert(Signals::new([SIGINT, SIGTERM])?, Entry::Signals)?;
@@ -66,7 +69,6 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             .into_iter()
             .map(|listener| reactor.insert(listener, Entry::Listener))
             .collect::<io::Result<_>>()?;
-        let (spare, connections) = descriptors::share(config.max_connections);
         Ok(Hub {
             store,
             protocol,
@@ -77,11 +79,13 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             refused: 0,
             accepting_rests: false,
             scratch: vec![0; BUDGET].into_boxed_slice(),
+            splice: Splice::new(config.splicing),
             notes: Vec::new(),
             counters: Arc::default(),
             hear: None,
             tracer: None,
             stopper,
+            followers: Vec::new(),
             shutdown_timeout: config.shutdown_timeout,
             phase: Phase::Serving,
         })
@@ -91,6 +95,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
     pub(super) fn run(mut self, reactor: &mut Reactor<Entry<P, S>>) -> io::Result<Summary> {
         while self.phase == Phase::Serving {
             reactor.turn(&mut self, None)?;
+            self.store.flush();
         }
         let mut quiet_until = None;
         while !self.advance_stop(reactor, &mut quiet_until) {
@@ -99,6 +104,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
                 (_, until) => until,
             };
             reactor.turn(&mut self, until.map(|until| until.since(reactor.now())))?;
+            self.store.flush();
         }
         let (ended, cut_off) = match self.phase {
             Phase::Serving | Phase::Stopping(_) => (Ended::Stopped, 0),
@@ -147,6 +153,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         let mut around = Surroundings {
             store: &mut self.store,
             scratch: &mut self.scratch,
+            splice: &mut self.splice,
             counters: &self.counters,
             spare: &mut self.spare,
             notes: &mut self.notes,

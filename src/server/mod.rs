@@ -35,22 +35,25 @@ mod descriptors;
 mod hub;
 mod protocol;
 mod stopping;
+mod workers;
 
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crate::net::{Address, Listener, Tuning};
+use crate::net::{Address, Listener, Sharing, Tuning};
 use crate::observe::trace::Record;
 use crate::observe::{Counters, Snapshot, Tracer};
 use crate::proto::Receipt;
 use crate::reactor::Reactor;
+pub use crate::session::Splicing;
 use crate::store::Store;
 pub use config::Config;
 pub use descriptors::{Connections, possible_connections, raise_descriptor_limit};
 use hub::{Entry, Hub};
 pub use protocol::{Piecemeal, Protocol};
 pub use stopping::{Ended, Stopper};
+pub use workers::Workers;
 
 /// A server that listens, and takes connections once it is run.
 pub struct Server<S: Store, P: Protocol = Piecemeal> {
@@ -106,6 +109,14 @@ pub enum Event<'a> {
     },
 }
 
+/// Which part of a process's servers one is.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// How many there are.
+    of: usize,
+    sharing: Sharing,
+}
+
 /// How a server's run went.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
@@ -135,14 +146,27 @@ impl<S: Store, P: Protocol> Server<S, P> {
     ///
     /// # Errors
     /// Those of [`Server::bind`].
-    pub fn bind_with(config: Config, protocol: P, mut store: S) -> io::Result<Server<S, P>> {
+    pub fn bind_with(config: Config, protocol: P, store: S) -> io::Result<Server<S, P>> {
+        let all = Part {
+            of: 1,
+            sharing: Sharing::Alone,
+        };
+        Server::bind_part(config, protocol, store, all)
+    }
+
+    fn bind_part(
+        config: Config,
+        protocol: P,
+        mut store: S,
+        part: Part,
+    ) -> io::Result<Server<S, P>> {
         let mut reactor = Reactor::new()?;
         let tuning = Tuning {
             unacknowledged: config.rules.deadlines.stall,
         };
         let mut listeners = Vec::new();
         for address in &config.bind {
-            listeners.push(Listener::bind(address, tuning)?);
+            listeners.push(Listener::bind_shared(address, tuning, part.sharing)?);
         }
         let addresses = listeners
             .iter()
@@ -151,7 +175,16 @@ impl<S: Store, P: Protocol> Server<S, P> {
         let waker = reactor.waker();
         let stopper = Stopper::new(waker.clone());
         store.set_wake(Box::new(move || waker.wake()));
-        let hub = Hub::new(&mut reactor, &config, listeners, protocol, store, stopper)?;
+        let connections = descriptors::share(config.max_connections, part.of);
+        let speaking = (protocol, store);
+        let hub = Hub::new(
+            &mut reactor,
+            &config,
+            listeners,
+            speaking,
+            stopper,
+            connections,
+        )?;
         Ok(Server {
             reactor,
             hub,

@@ -68,6 +68,9 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         for listener in std::mem::take(&mut self.listeners) {
             reactor.queue(listener);
         }
+        for follower in &self.followers {
+            follower.stop();
+        }
         self.stop_sessions(reactor, Stop::Soon);
         let under_way = self.busy(reactor);
         if let Some(hear) = &mut self.hear {

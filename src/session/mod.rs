@@ -6,6 +6,7 @@
 
 mod answers;
 mod pump;
+mod splice;
 #[cfg(test)]
 mod tests;
 mod tracing;
@@ -17,6 +18,7 @@ use crate::observe::{Counters, Watch};
 use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
 use crate::store::{Key, Store};
+pub use splice::{Splice, Splicing};
 
 /// Bytes that one visit moves before it is another's turn, so that one that has a gigabyte waiting
 /// holds up the others by no longer than this takes.
@@ -63,6 +65,8 @@ pub struct Surroundings<'a, S: Store> {
     pub store: &'a mut S,
     /// Memory to read into, shared by all sessions; at least [`BUDGET`] bytes.
     pub scratch: &'a mut [u8],
+    /// The fast path of bodies, shared by all sessions.
+    pub splice: &'a mut Splice,
     /// What is counted.
     pub counters: &'a Counters,
     /// Descriptors that nobody has a claim to. A session has one to its socket and one file, and

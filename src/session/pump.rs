@@ -7,7 +7,7 @@ use super::{BUDGET, CLAIM, HEADER_READ, MESSAGE, Note, Session, Surroundings};
 use crate::observe::trace::What;
 use crate::proto::{Action, Begun, Machine, Order, Want};
 use crate::reactor::{Readiness, Visit};
-use crate::store::{Opening, Reserved, Store};
+use crate::store::{Error, Opening, Reserved, Store};
 
 impl<M: Machine, S: Store> Session<M, S> {
     /// Moves bytes until the socket blocks, the machine waits, or the budget is spent.
@@ -33,7 +33,13 @@ impl<M: Machine, S: Store> Session<M, S> {
             if !self.kept.is_empty() {
                 self.feed_kept(&mut budget, around);
             } else if ready.readable {
-                self.receive(want, ready, &mut budget, around);
+                let spliced = match want {
+                    Want::Body(left) => self.splice(left, ready, &mut budget, around),
+                    _ => false,
+                };
+                if !spliced {
+                    self.receive(want, ready, &mut budget, around);
+                }
             } else {
                 return Visit::Wait(deadline);
             }
@@ -150,18 +156,22 @@ impl<M: Machine, S: Store> Session<M, S> {
     }
 
     /// Appends to the open upload.
-    fn append(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) {
+    pub(super) fn append(&mut self, bytes: &[u8], around: &mut Surroundings<'_, S>) {
         around.counters.body_bytes.add(bytes.len() as u64);
         let upload = self
             .upload
             .as_mut()
             .expect("the machine asks for a body only after a begin");
-        let written = around.store.write(upload, bytes);
-        if let Err(error) = written {
-            let fault = self.failed(&error, around);
-            self.upload = None;
-            self.machine.handle_write_failed(fault, around.now);
+        if let Err(error) = around.store.write(upload, bytes) {
+            self.write_failed(&error, around);
         }
+    }
+
+    /// The open upload could not take bytes.
+    pub(super) fn write_failed(&mut self, error: &Error, around: &mut Surroundings<'_, S>) {
+        let fault = self.failed(error, around);
+        self.upload = None;
+        self.machine.handle_write_failed(fault, around.now);
     }
 
     /// Sends what there is, and does what follows from that.
@@ -277,7 +287,7 @@ impl<M: Machine, S: Store> Session<M, S> {
 
     /// Counts the messages that were begun. One that is incomplete when all that was read has
     /// been used arrives in more than one piece.
-    fn count_messages(&mut self, around: &Surroundings<'_, S>) {
+    pub(super) fn count_messages(&mut self, around: &Surroundings<'_, S>) {
         let progress = self.machine.progress();
         around.counters.messages.add(progress.begun - self.counted);
         self.counted = progress.begun;
@@ -287,7 +297,7 @@ impl<M: Machine, S: Store> Session<M, S> {
         }
     }
 
-    fn lost(&mut self, error: &io::Error, around: &mut Surroundings<'_, S>) {
+    pub(super) fn lost(&mut self, error: &io::Error, around: &mut Surroundings<'_, S>) {
         log::debug!("{}: connection lost: {error}", self.peer);
         around.counters.lost.add(1);
         self.trace(around, || What::Lost {

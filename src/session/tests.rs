@@ -68,6 +68,7 @@ struct Bench {
     notes: Vec<Note>,
     tracer: Option<Tracer>,
     scratch: Vec<u8>,
+    splice: Splice,
     now: Moment,
 }
 
@@ -95,6 +96,7 @@ impl Bench {
             notes: Vec::new(),
             tracer: None,
             scratch: vec![0; BUDGET],
+            splice: Splice::new(Splicing::Auto),
             now: NOW,
         }
     }
@@ -110,6 +112,7 @@ impl Bench {
         let mut around = Surroundings {
             store: &mut self.store,
             scratch: &mut self.scratch,
+            splice: &mut self.splice,
             counters: &self.counters,
             spare: &mut self.spare,
             notes: &mut self.notes,

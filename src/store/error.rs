@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::proto::Fault;
+use crate::proto::name::NameFault;
 
 /// Why an upload was not begun, written or committed.
 #[derive(Debug, Error)]
@@ -13,6 +14,12 @@ pub enum Error {
     /// A file of that name is there.
     #[error("a file of that name is there already")]
     Exists,
+    /// Another upload of that name is under way.
+    #[error("a file of that name is being uploaded now")]
+    UnderWay,
+    /// The store keeps such names for itself.
+    #[error("such names are the store's own")]
+    Reserved,
     /// Disk, inodes or quota are full, or the file is larger than the file system takes.
     #[error("no space: {0}")]
     Full(io::Error),
@@ -49,10 +56,20 @@ impl Error {
         }
     }
 
+    /// What was spliced into a pipe can't be read out of it.
+    pub fn from_pipe(error: &io::Error) -> Error {
+        Error::Io {
+            doing: "read from a pipe",
+            error: io::Error::new(error.kind(), error.to_string()),
+        }
+    }
+
     /// Whether an operator should hear of it, and not just the peer.
     pub fn is_ours(&self) -> bool {
         match self {
-            Error::Exists | Error::Digest | Error::TooBig => false,
+            Error::Exists | Error::UnderWay | Error::Reserved | Error::Digest | Error::TooBig => {
+                false
+            }
             Error::Full(_) | Error::Io { .. } | Error::Failed | Error::Unknown(_) => true,
         }
     }
@@ -62,6 +79,8 @@ impl From<&Error> for Fault {
     fn from(error: &Error) -> Fault {
         match error {
             Error::Exists => Fault::Exists,
+            Error::UnderWay => Fault::BadState("a file of that name is being uploaded now"),
+            Error::Reserved => Fault::BadName(NameFault::Reserved),
             Error::Full(_) | Error::TooBig => Fault::NoSpace,
             Error::Digest => Fault::Digest("the stored bytes have another digest"),
             Error::Io { .. } | Error::Failed => Fault::Io,

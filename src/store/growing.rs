@@ -3,8 +3,9 @@
 //!
 //! That is what the course asks for, and what most servers do. It keeps less than a
 //! [`FolderStore`](super::FolderStore): nothing is synced, so a file survives the server and not
-//! the machine, and a server that is killed leaves its `.part` files behind. The next upload of
-//! the name replaces them.
+//! the machine, and a server that is killed leaves its `.part` files behind. They bear a mark, and
+//! the next upload of the name replaces them; a `.part` file without it is somebody's own, and
+//! stands in the way.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::place::move_to_free_name;
@@ -23,6 +24,8 @@ use crate::proto::{Conflict, Digest, Name, Order, Receipt, Seal};
 
 /// What the name of a file that still grows ends in.
 pub const PART: &str = ".part";
+/// The attribute that marks a file as one that grows, so that no other is ever replaced.
+const MARK: &str = "user.piecemeal.part";
 /// Names that are tried for an upload whose own is taken.
 const TRIES: u32 = 10_000;
 
@@ -83,7 +86,7 @@ impl GrowingStore {
         }
     }
 
-    /// Makes `NAME.part`. One that nobody holds is a dead server's.
+    /// Makes `NAME.part`. One that is marked and that nobody holds is a dead server's.
     fn create_part(&self, part: &str) -> Result<File, Error> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let create = || rustix::fs::openat(&self.folder, part, flags, Mode::from_raw_mode(0o666));
@@ -95,23 +98,28 @@ impl GrowingStore {
             made => made,
         };
         let file = File::from(made.map_err(|error| match error {
-            Errno::EXIST => Error::Exists,
+            Errno::EXIST => Error::UnderWay,
             error => Error::from_call("create a file", error),
         })?);
-        // Between its making and this, another server may have taken it for dead.
+        // First the lock, so that nobody takes a marked file for dead.
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| Error::Exists)?;
+            .map_err(|_| Error::UnderWay)?;
+        // Without marks, as on some file systems, a dead server's file has to be removed by hand.
+        let _ = rustix::fs::fsetxattr(&file, MARK, b"", XattrFlags::CREATE);
         Ok(file)
     }
 
     fn remove_dead(&self, part: &str) -> Result<(), Error> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let held = match rustix::fs::openat(&self.folder, part, flags, Mode::empty()) {
-            Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err(),
+        let file = match rustix::fs::openat(&self.folder, part, flags, Mode::empty()) {
+            Ok(file) => file,
             Err(Errno::NOENT) => return Ok(()),
-            Err(_) => true,
+            Err(_) => return Err(Error::Exists),
         };
-        if held {
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(Error::UnderWay);
+        }
+        if rustix::fs::fgetxattr(&file, MARK, &mut [0u8; 0][..]).is_err() {
             return Err(Error::Exists);
         }
         match rustix::fs::unlinkat(&self.folder, part, AtFlags::empty()) {
@@ -208,6 +216,9 @@ impl Store for GrowingStore {
                 }
                 (Some(_), Conflict::Overwrite) => {}
             }
+        }
+        if order.name.is_some() && name.ends_with(PART) {
+            return Err(Error::Reserved);
         }
         let part = format!("{name}{PART}");
         let file = self.create_part(&part)?;
@@ -335,13 +346,37 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut growing = GrowingStore::open(folder.path()).expect("it opens");
         let order = order("a", Conflict::Overwrite);
-        fs::write(folder.path().join("a.part"), "left behind").expect("a file");
-        let upload = begin(&mut growing, &order).expect("nobody holds the old one");
+        let upload = begin(&mut growing, &order).expect("it begins");
         let mut other = growing.clone();
-        assert!(matches!(begin(&mut other, &order), Err(Error::Exists)));
+        assert!(matches!(begin(&mut other, &order), Err(Error::UnderWay)));
+        // As a server that is killed does: the lock goes, the file stays.
+        let part = folder.path().join("a.part");
+        let kept = folder.path().join("kept");
+        fs::rename(&part, &kept).expect("it is there");
+        drop(upload);
+        fs::rename(&kept, &part).expect("it is there");
+        let upload = begin(&mut growing, &order).expect("nobody holds the old one");
         drop(upload);
         assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0);
         assert_eq!(store(&mut other, &order, b"1").expect("stored"), "a");
+    }
+
+    #[test]
+    fn a_part_that_is_somebodys_own_is_never_touched() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut growing = GrowingStore::open(folder.path()).expect("it opens");
+        let part = folder.path().join("a.part");
+        fs::write(&part, "mine").expect("a file");
+        let named = |name| order(name, Conflict::Overwrite);
+        assert!(matches!(
+            begin(&mut growing, &named("a")),
+            Err(Error::Exists)
+        ));
+        assert!(matches!(
+            begin(&mut growing, &named("a.part")),
+            Err(Error::Reserved)
+        ));
+        assert_eq!(fs::read(&part).expect("there"), b"mine");
     }
 
     #[test]

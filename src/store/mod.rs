@@ -12,6 +12,7 @@ pub mod memory;
 mod place;
 
 use std::fmt::Debug;
+use std::os::fd::BorrowedFd;
 
 use rand::RngExt;
 
@@ -56,8 +57,24 @@ pub trait Store {
     /// Appends bytes, all of them.
     fn write(&mut self, upload: &mut Self::Upload, bytes: &[u8]) -> Result<(), Error>;
 
+    /// Appends up to `most` bytes that wait in a pipe, without reading them. Returns how many, at
+    /// least one; `None` where this store, or the file system under it, can't.
+    fn splice(
+        &mut self,
+        upload: &mut Self::Upload,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Result<Option<usize>, Error> {
+        let _ = (upload, pipe, most);
+        Ok(None)
+    }
+
     /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended.
     fn commit(&mut self, upload: Self::Upload, seal: Seal, key: Key);
+
+    /// Hands on what was collected: a store may wait with its commits until this is called, or
+    /// [`Store::poll_done`], so that those of one turn of the loop are handed over together.
+    fn flush(&mut self) {}
 
     /// What has come to an end, oldest first.
     fn poll_done(&mut self) -> Option<Done>;

@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
-use crate::cli::serve::Teller;
+use crate::cli::teller::Teller;
 use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
 use crate::cli::{logging, tell};
@@ -30,14 +30,14 @@ use crate::cli::{logging, tell};
 #[command(after_help = crate::cli::exit::SERVE_HELP)]
 pub(super) struct Arguments {
     /// Which task: hello, or 1 to 6
-    #[arg(long, env = "PIECEMEAL_TASK", value_name = "TASK")]
+    #[arg(long, env = "PIECEMEAL_LAB_TASK", value_name = "TASK")]
     task: Task,
 
     /// Listen here: 127.0.0.1:9000, [::1]:9000, unix:PATH; port 0 picks a free one. May be
     /// repeated, or have commas
     #[arg(
         long,
-        env = "PIECEMEAL_BIND",
+        env = "PIECEMEAL_LAB_BIND",
         value_name = "ADDRESS",
         value_delimiter = ',',
         default_value = "127.0.0.1:9000"
@@ -45,34 +45,39 @@ pub(super) struct Arguments {
     bind: Vec<Address>,
 
     /// The folder that files are stored into; made if it is missing
-    #[arg(long, env = "PIECEMEAL_DIR", value_name = "DIR", default_value = ".")]
+    #[arg(
+        long,
+        env = "PIECEMEAL_LAB_DIR",
+        value_name = "DIR",
+        default_value = "."
+    )]
     dir: PathBuf,
 
     /// After so long without a byte, a text or name that has no length is taken to be over
-    #[arg(long, env = "PIECEMEAL_QUIET", value_name = "TIME", value_parser = duration, default_value = "50ms")]
+    #[arg(long, env = "PIECEMEAL_LAB_QUIET", value_name = "TIME", value_parser = duration, default_value = "50ms")]
     quiet: Limit<Duration>,
 
     /// Take only the framed grammar of docs/PROTOCOL.md, and answer in it
-    #[arg(long, env = "PIECEMEAL_STRICT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PIECEMEAL_LAB_STRICT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     strict: bool,
 
     /// Serve each connection on a thread of its own, as the sheet's task 2 has it
-    #[arg(long, env = "PIECEMEAL_THREADS", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PIECEMEAL_LAB_THREADS", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     threads: bool,
 
     /// Close a connection that sends nothing, or stands still in a file, for so long
-    #[arg(long, env = "PIECEMEAL_IDLE", value_name = "TIME", value_parser = duration, default_value = "5m")]
+    #[arg(long, env = "PIECEMEAL_LAB_IDLE", value_name = "TIME", value_parser = duration, default_value = "5m")]
     idle: Limit<Duration>,
 
     /// How long a connection that has sent a file is kept, for the next one
-    #[arg(long, env = "PIECEMEAL_KEEP", value_name = "TIME", value_parser = duration, default_value = "30s")]
-    keep: Limit<Duration>,
+    #[arg(long, env = "PIECEMEAL_LAB_KEEP_FOR", value_name = "TIME", value_parser = duration, default_value = "10s")]
+    keep_for: Limit<Duration>,
 
     #[command(flatten)]
     tracing: Tracing,
 
     /// Log connections; twice, every step of every connection. RUST_LOG says it in detail
-    #[arg(short, long, env = "PIECEMEAL_VERBOSE", action = ArgAction::Count)]
+    #[arg(short, long, env = "PIECEMEAL_LAB_VERBOSE", action = ArgAction::Count)]
     verbose: u8,
 }
 
@@ -214,7 +219,7 @@ impl Arguments {
             strict: self.strict,
             quiet: self.quiet.0.unwrap_or(NEVER),
             idle: self.idle.0.unwrap_or(NEVER),
-            keep: self.keep.0.unwrap_or(NEVER),
+            keep: self.keep_for.0.unwrap_or(NEVER),
             trace: self.tracing.is_wanted(),
             ..Settings::of(self.task)
         })

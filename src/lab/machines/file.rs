@@ -16,8 +16,12 @@ pub(super) struct File {
 
 #[derive(Debug)]
 enum State {
-    /// Type 2, until it is clear how the size is said.
-    Undecided(Forms, Vec<u8>),
+    /// Type 2, until it is clear how the size is said. `silent`: a moment of silence has not told.
+    Undecided {
+        forms: Forms,
+        held: Vec<u8>,
+        silent: bool,
+    },
     /// The size, of which some bytes may have come.
     Size(Length),
     /// The store's word, while bytes wait that belong to the file.
@@ -33,7 +37,11 @@ impl File {
     pub(super) fn of_type(byte: u8, forms: Forms, open: bool) -> Option<File> {
         let kind = Kind::from_byte(byte).filter(|kind| matches!(kind, Kind::Data(_)))?;
         let state = match byte {
-            2 => State::Undecided(forms, Vec::new()),
+            2 => State::Undecided {
+                forms,
+                held: Vec::new(),
+                silent: false,
+            },
             _ => State::Size(Length::of(kind)),
         };
         Some(File { state, open })
@@ -50,8 +58,9 @@ impl File {
 
     pub(super) fn handle_bytes(&mut self, bytes: &[u8], desk: &mut Desk) -> usize {
         match &mut self.state {
-            State::Undecided(_, held) => {
+            State::Undecided { held, silent, .. } => {
                 held.extend_from_slice(bytes);
+                *silent = false;
                 self.decide(Evidence::Bytes, desk);
                 bytes.len()
             }
@@ -59,7 +68,7 @@ impl File {
                 let took = length.feed(bytes);
                 if let Some(size) = length.value() {
                     let width = length.progress().0;
-                    desk.remark(format!("{size} bytes follow, on a length of {width}"));
+                    desk.remark(format!("size {size}, on a length of {width}"));
                     self.begin(Some(size), Vec::new(), desk);
                 }
                 took
@@ -80,20 +89,27 @@ impl File {
     }
 
     pub(super) fn handle_silence(&mut self, desk: &mut Desk) {
-        match &self.state {
-            State::Undecided(_, held) if !held.is_empty() => self.decide(Evidence::Silence, desk),
-            _ => self.give_up("stood still", desk),
+        if self.is_undecided() {
+            self.decide(Evidence::Silence, desk);
+            if let State::Undecided { silent, .. } = &mut self.state {
+                *silent = true;
+            }
+        } else {
+            self.give_up("stood still", desk);
         }
     }
 
     pub(super) fn handle_end(&mut self, desk: &mut Desk) {
+        self.decide(Evidence::End, desk);
         match &self.state {
-            // A lone type.
-            State::Undecided(_, held) if held.is_empty() && !self.open => desk.finish(),
-            State::Undecided(..) => self.decide(Evidence::End, desk),
-            State::Body { need: None, .. } => self.complete(desk),
+            // The store is asked; after its answer the end is told once more.
             State::Open { .. } | State::Commit { .. } => {}
-            State::Size(_) | State::Body { .. } => self.give_up("ended its stream early", desk),
+            State::Body { need: None, .. } => self.complete(desk),
+            // A lone type.
+            State::Undecided { held, .. } if held.is_empty() && !self.open => desk.finish(),
+            State::Undecided { .. } | State::Size(_) | State::Body { .. } => {
+                self.give_up("ended its stream early", desk);
+            }
         }
     }
 
@@ -121,15 +137,15 @@ impl File {
         }
     }
 
-    /// Whether a moment of silence will tell how the size is said.
+    /// Whether a moment of silence may tell how the size is said.
     pub(super) fn is_undecided(&self) -> bool {
-        matches!(&self.state, State::Undecided(_, held) if !held.is_empty())
+        matches!(&self.state, State::Undecided { held, silent: false, .. } if !held.is_empty())
     }
 
     /// The state's name, and how much of what it needs has come.
     pub(super) fn standing(&self) -> (&'static str, u64, Option<u64>) {
         match &self.state {
-            State::Undecided(_, held) => ("ReadSizeOrBody", held.len() as u64, None),
+            State::Undecided { held, .. } => ("ReadSizeOrBody", held.len() as u64, None),
             State::Size(length) => {
                 let (have, need) = length.progress();
                 ("ReadSize", have, need)
@@ -141,15 +157,15 @@ impl File {
     }
 
     fn decide(&mut self, evidence: Evidence, desk: &mut Desk) {
-        let State::Undecided(forms, held) = &mut self.state else {
+        let State::Undecided { forms, held, .. } = &mut self.state else {
             return;
         };
         let Some(form) = size::decide(held, *forms, evidence) else {
             return;
         };
         let known_by = match evidence {
-            Evidence::Bytes => "more bytes followed than any other reading allows",
-            Evidence::Silence => "it was silent for a moment, and just so many had come",
+            Evidence::Bytes => "the bytes behind it allow no other reading",
+            Evidence::Silence => "it was silent for a moment",
             Evidence::End => "the stream ended",
         };
         let Some(size) = (form != Form::ToEnd).then(|| size::said(held, form.width())) else {
@@ -170,7 +186,7 @@ impl File {
         let held = held.split_off(form.width());
         let width = form.width();
         desk.remark(format!(
-            "{size} bytes of type 2, on a length of {width}: {known_by}"
+            "type 2 of size {size}, on a length of {width}: {known_by}"
         ));
         self.begin(Some(size), held, desk);
     }
@@ -205,7 +221,7 @@ impl File {
         let (state, have, need) = self.standing();
         let of = need.map(|need| format!(" of {need}")).unwrap_or_default();
         desk.remark(format!(
-            "{why} in {state}, {have}{of} bytes: nothing is kept"
+            "{why} in {state}, bytes so far: {have}{of}; nothing is kept"
         ));
         desk.abort();
         desk.finish();

@@ -18,13 +18,14 @@
 //! | 6 | `upload.rs` | the type, a name, `OK`, and the same for the file |
 //!
 //! Bytes that could mean two things are held until more of them, silence or the end of the stream
-//! shows which; `size.rs` decides that for the commonest case. The machine never guesses early, and
+//! shows which: `size.rs` and `name.rs` decide, as pure functions. The machine never guesses early, and
 //! what it holds is bounded. Nothing here reads a clock or touches a socket.
 
 mod address;
 mod answer;
 mod desk;
 mod file;
+mod name;
 mod reader;
 mod shell;
 mod size;
@@ -70,7 +71,7 @@ impl Settings {
             strict: false,
             quiet: Duration::from_millis(50),
             idle: Duration::from_secs(300),
-            keep: Duration::from_secs(30),
+            keep: Duration::from_secs(10),
             trace: false,
         }
     }

@@ -129,6 +129,15 @@ impl Shell {
         }
     }
 
+    /// Tells a person of a message that is lost, if one is under way.
+    fn complain(&mut self, why: &str) {
+        if self.phase == Phase::Open && !self.reader.is_idle() {
+            let Position { state, have, .. } = self.reader.position();
+            let remark = format!("{why} in {state}, bytes so far: {have}; nothing is kept");
+            self.desk.remark(remark);
+        }
+    }
+
     fn close(&mut self, cause: &'static str) {
         let before = self.position().state;
         self.phase = Phase::Closed;
@@ -164,6 +173,7 @@ impl Machine for Shell {
     }
 
     fn handle_lost(&mut self, _: Moment) {
+        self.complain("connection lost");
         self.desk.out = Vec::new();
         self.desk.sent = 0;
         self.desk.actions.push_back(Action::Abort);
@@ -227,6 +237,9 @@ impl Machine for Shell {
 
     fn handle_stop(&mut self, stop: Stop, now: Moment) {
         self.stopping = true;
+        if stop == Stop::Now {
+            self.complain("cut off by the stop");
+        }
         self.task("Stop", now, |_, desk| {
             if stop == Stop::Now {
                 desk.abort();

@@ -111,7 +111,7 @@ pub(super) fn decide(held: &[u8], forms: Forms, evidence: Evidence) -> Option<Fo
         // More of it may come; at the end of the stream, it is a file that is cut off.
         (Fit::Short, _) => (evidence == Evidence::End).then_some(Form::OneByte),
         // A file that begins with zeros, or a longer one that is still to come.
-        (Fit::Exact, Fit::Short) if forms == Forms::RatherFour && held[2..4] == [0, 0] => {
+        (Fit::Exact, Fit::Short) if forms == Forms::RatherFour && held[1..4] == [0, 0, 0] => {
             (evidence == Evidence::End).then_some(Form::FourBytes)
         }
         (Fit::Exact, _) => (evidence != Evidence::Bytes).then_some(Form::OneByte),

@@ -150,10 +150,10 @@ impl Reader for Typed {
     }
 
     fn handle_stored(&mut self, stored: Result<Receipt, Fault>, desk: &mut Desk) {
-        if let Err(fault) = stored {
-            desk.remark(format!("not stored: {fault}"));
+        match stored {
+            Ok(_) => self.stored += 1,
+            Err(fault) => desk.remark(format!("not stored: {fault}")),
         }
-        self.stored += 1;
         self.state = State::ReadType;
         desk.end_answers();
     }

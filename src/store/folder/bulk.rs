@@ -48,7 +48,7 @@ pub(super) struct Discard {
 pub(super) fn start(
     root: &Arc<Root>,
     tasks: Receiver<Task>,
-    jobs: &Sender<Job>,
+    jobs: &Sender<Vec<Job>>,
     reports: &Reports,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let tasks = Arc::new(Mutex::new(tasks));
@@ -80,7 +80,7 @@ fn next(tasks: &Mutex<Receiver<Task>>) -> Option<Task> {
         .ok()
 }
 
-fn work(root: &Root, task: Task, jobs: &Sender<Job>, reports: &Reports, block: &mut [u8]) {
+fn work(root: &Root, task: Task, jobs: &Sender<Vec<Job>>, reports: &Reports, block: &mut [u8]) {
     match task {
         Task::Follow(chase, to) => {
             // A read that fails here fails again at the commit, which reports it.
@@ -108,7 +108,7 @@ fn work(root: &Root, task: Task, jobs: &Sender<Job>, reports: &Reports, block: &
                 Ok(()) => match job.twin(root, block) {
                     Ok(None) => {
                         // The committer outlives this thread.
-                        let _ = jobs.send(job);
+                        let _ = jobs.send(vec![job]);
                         return;
                     }
                     Ok(Some(receipt)) => Ok(receipt),

@@ -19,7 +19,7 @@ use super::{digest, look, writeback};
 use crate::proto::{Conflict, Digest, Name, Receipt, Seal};
 use crate::store::{Done, Error, IN_ORDER_SIZE, Key, random_name};
 
-/// Most uploads of one batch, so that the first of them doesn't wait for very many.
+/// So many uploads are a full batch, so that the first of them doesn't wait for very many.
 const BATCH: usize = 256;
 /// How often another number, or another random name, is tried.
 const TRIES: u32 = 10_000;
@@ -180,7 +180,7 @@ impl Numbers {
 
 pub(super) fn start(
     root: Arc<Root>,
-    jobs: Receiver<Job>,
+    jobs: Receiver<Vec<Job>>,
     reports: Reports,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new()
@@ -188,10 +188,12 @@ pub(super) fn start(
         .spawn(move || {
             let mut block = digest::block();
             let mut numbers = Numbers::default();
-            while let Ok(first) = jobs.recv() {
-                let rest = std::iter::from_fn(|| jobs.try_recv().ok());
-                let mut batch: Vec<Job> =
-                    std::iter::once(first).chain(rest.take(BATCH - 1)).collect();
+            while let Ok(mut batch) = jobs.recv() {
+                while batch.len() < BATCH
+                    && let Ok(more) = jobs.try_recv()
+                {
+                    batch.extend(more);
+                }
                 let results = commit(&root, &mut batch, &mut numbers, &mut block);
                 // First, so that a report finds the descriptors free and failed files gone.
                 drop(batch);

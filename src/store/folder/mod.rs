@@ -32,6 +32,7 @@ mod work;
 mod writeback;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -66,6 +67,9 @@ pub struct FolderStore {
     root: Arc<Root>,
     done: Receiver<Done>,
     reports: Reports,
+    /// Small uploads that are complete, until the turn of the loop is over: one hand-over wakes the
+    /// committer once for all of them.
+    complete: Vec<Job>,
     /// `None` only while it is dropped.
     queues: Option<Arc<Queues>>,
     threads: Vec<JoinHandle<()>>,
@@ -74,7 +78,7 @@ pub struct FolderStore {
 /// The ways to the store's threads.
 #[derive(Debug)]
 struct Queues {
-    jobs: Sender<Job>,
+    jobs: Sender<Vec<Job>>,
     tasks: Sender<Task>,
     looks: Sender<Look>,
     discards: SyncSender<Discard>,
@@ -114,6 +118,7 @@ impl FolderStore {
             root,
             done,
             reports,
+            complete: Vec::new(),
             queues: Some(Arc::new(queues)),
             threads,
         })
@@ -150,6 +155,13 @@ impl FolderStore {
             None if order.conflict == Conflict::Error => Err(Error::Exists),
             None => Ok(None),
         }
+    }
+
+    /// A thread has died, and nothing will be stored any more.
+    fn died(&self, keys: impl IntoIterator<Item = Key>) {
+        self.root.set_failed();
+        let failed = |key| Done::Stored(key, Err(Error::Failed));
+        self.reports.send(keys.into_iter().map(failed));
     }
 
     fn queues(&self) -> &Arc<Queues> {
@@ -197,23 +209,37 @@ impl Store for FolderStore {
         upload.write(bytes)
     }
 
+    fn splice(
+        &mut self,
+        upload: &mut FolderUpload,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Result<Option<usize>, Error> {
+        upload.splice(pipe, most)
+    }
+
     fn commit(&mut self, upload: FolderUpload, seal: Seal, key: Key) {
         let large = upload.written() > IN_ORDER_SIZE;
         let job = upload.into_job(seal, key);
-        let queues = self.queues();
-        let sent = if large {
-            queues.tasks.send(Task::Sync(job)).is_ok()
-        } else {
-            queues.jobs.send(job).is_ok()
-        };
-        if !sent {
-            // The thread has died, and nothing will be stored any more.
-            self.root.set_failed();
-            self.reports.send([Done::Stored(key, Err(Error::Failed))]);
+        if !large {
+            self.complete.push(job);
+        } else if self.queues().tasks.send(Task::Sync(job)).is_err() {
+            self.died([key]);
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.complete.is_empty() {
+            return;
+        }
+        let jobs = std::mem::take(&mut self.complete);
+        if let Err(unsent) = self.queues().jobs.send(jobs) {
+            self.died(unsent.0.iter().map(|job| job.key));
         }
     }
 
     fn poll_done(&mut self) -> Option<Done> {
+        self.flush();
         self.done.try_recv().ok()
     }
 }
@@ -221,6 +247,7 @@ impl Store for FolderStore {
 impl Drop for FolderStore {
     /// Waits for the commits that are under way.
     fn drop(&mut self) {
+        self.flush();
         self.root.set_closing();
         self.queues = None;
         for thread in self.threads.drain(..) {

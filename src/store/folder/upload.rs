@@ -1,7 +1,11 @@
 //! An upload on its way into a folder, as the loop's thread has it.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Weak};
+
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
 
 use super::Queues;
 use super::bulk::{Discard, Task};
@@ -80,13 +84,39 @@ impl FolderUpload {
         (&self.unfinished().file)
             .write_all(bytes)
             .map_err(|error| Error::from_call("write a file", error))?;
-        self.written += bytes.len() as u64;
+        self.has_grown(bytes.len());
+        Ok(())
+    }
+
+    /// Appends what waits in a pipe.
+    pub(super) fn splice(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Result<Option<usize>, Error> {
+        let file = &self.unfinished().file;
+        let splice = || rustix::pipe::splice(pipe, None, file, None, most, SpliceFlags::MOVE);
+        match rustix::io::retry_on_intr(splice) {
+            Ok(0) => Err(Error::Io {
+                doing: "splice from a pipe",
+                error: io::ErrorKind::UnexpectedEof.into(),
+            }),
+            Ok(moved) => {
+                self.has_grown(moved);
+                Ok(Some(moved))
+            }
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(None),
+            Err(error) => Err(Error::from_call("write a file", error)),
+        }
+    }
+
+    fn has_grown(&mut self, bytes: usize) {
+        self.written += bytes as u64;
         if self.written > IN_ORDER_SIZE && self.written - self.told >= STEP {
             self.told = self.written;
             let chase = Arc::downgrade(self.chase());
             self.tell(Task::Follow(chase, self.written));
         }
-        Ok(())
     }
 
     pub(super) fn into_job(mut self, seal: Seal, key: Key) -> Job {

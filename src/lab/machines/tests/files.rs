@@ -116,7 +116,7 @@ fn a_file_that_is_cut_off_is_never_stored() {
 #[test]
 fn a_bad_name_is_refused_with_its_reason_and_written_nowhere() {
     for name in [
-        "../x", "/tmp/x", "a/b", ".", "..", "a\x1b[2J", "x.part", ".hidden", "nul",
+        "../x", "/tmp/x", "a/b", ".", "..", "a\x1b[2J", ".hidden", "nul",
     ] {
         for grammar in Grammar::ALL {
             let mut rig = Rig::new(Task::Six);
@@ -132,7 +132,7 @@ fn a_bad_name_is_refused_with_its_reason_and_written_nowhere() {
         }
     }
     let mut rig = Rig::new(Task::Six);
-    rig.feed([&[1], &b"x".repeat(2000)[..]].concat()).end();
+    rig.feed([&[1], &b"x".repeat(5000)[..]].concat()).end();
     assert!(rig.answers().starts_with("ERR bad-length: "));
 }
 
@@ -167,7 +167,7 @@ fn task_5_counts_every_byte() {
                 "{grammar} {size}"
             );
             assert!(rig.shut, "a client that waits for the end gets it");
-            rig.wait(Duration::from_secs(20)).feed(&whole).silence();
+            rig.wait(Duration::from_secs(5)).feed(&whole).silence();
             assert_eq!(rig.stored.len(), 2, "one that goes on is still heard");
             let mut rig = Rig::new(Task::Five);
             rig.feed(&whole[..whole.len() - 1]).end();
@@ -203,4 +203,76 @@ fn this_projects_own_client_gets_its_own_protocol() {
         answers.contains("OK\noffset=0") && answers.contains("OK\nname=a.txt"),
         "{answers}"
     );
+}
+
+#[test]
+fn what_a_file_begins_with_makes_no_difference() {
+    for first in [
+        &[0, 0, 0, 0][..],
+        &[0, 0, 0],
+        &[1],
+        &[1, b'a'],
+        &[0, 0, 0, 1, 0],
+    ] {
+        for size in [7, 60, 255, 300] {
+            let mut bytes = file(size);
+            bytes[..first.len()].copy_from_slice(first);
+            for grammar in [Grammar::U1, Grammar::U2, Grammar::U3, Grammar::U4] {
+                let mut rig = Rig::new(Task::Six);
+                upload(&mut rig, grammar, "a.bin", &bytes);
+                if grammar == Grammar::U1 {
+                    rig.feed("\x01QUIT");
+                }
+                rig.end();
+                assert_eq!(
+                    rig.stored,
+                    [("a.bin".to_owned(), bytes.clone())],
+                    "{grammar}"
+                );
+            }
+            let mut rig = Rig::new(Task::Four);
+            rig.feed([2]).feed_singly(&bytes).end();
+            assert_eq!(rig.stored, [(String::new(), bytes.clone())]);
+        }
+    }
+}
+
+#[test]
+fn a_bad_name_is_answered_in_every_grammar() {
+    for name in ["../x", "dir/test.pdf", ".hidden", &"x".repeat(210)] {
+        for grammar in Grammar::ALL {
+            let mut rig = Rig::new(Task::Six);
+            rig.feed(grammar.name(name.as_bytes()).expect("short"))
+                .silence();
+            assert!(
+                rig.answers().starts_with("ERR bad-name: "),
+                "{grammar} {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_lost_upload_is_told_to_people() {
+    let told = |bytes: &[u8], last: fn(&mut Rig)| {
+        let mut rig = Rig::new(Task::Six);
+        rig.feed("\x01a.bin").silence().feed(bytes);
+        last(&mut rig);
+        let said = rig.remarks.pop().expect("it says something");
+        assert!(said.contains("nothing is kept"), "{said}");
+        assert!(rig.stored.is_empty());
+    };
+    for bytes in [&b"\x02"[..], b"\x02\x09abc", b"\x03\x09\0abc", b"\x03\x09"] {
+        told(bytes, |rig| {
+            rig.end();
+        });
+        told(bytes, |rig| {
+            rig.machine.handle_lost(rig.now);
+            rig.settle();
+        });
+        told(bytes, |rig| {
+            rig.silence().wait(Duration::from_secs(300));
+            assert!(rig.shut, "it doesn't stand for ever");
+        });
+    }
 }

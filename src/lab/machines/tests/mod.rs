@@ -171,7 +171,7 @@ impl Rig {
     }
 }
 
-/// Bytes that are no text and no length.
+/// Bytes that no grammar could take for its own: neither text throughout, nor small numbers.
 fn file(size: usize) -> Vec<u8> {
     let byte = |at: usize| u8::try_from(at * 31 % 251 + 4).expect("it is below 255");
     (0..size).map(byte).collect()

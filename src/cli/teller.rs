@@ -1,0 +1,40 @@
+//! What happens at a server, as lines for people.
+
+use piecemeal::observe::LineSender;
+use piecemeal::proto::text::escaped;
+use piecemeal::server::Event;
+
+/// Tells people what happens.
+pub(super) struct Teller {
+    pub(super) out: LineSender,
+    pub(super) err: LineSender,
+    pub(super) quiet: bool,
+    /// How long a stop waits, as people read it.
+    pub(super) patience: String,
+}
+
+impl Teller {
+    /// Nothing of a peer's stands raw in what is told.
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        match event {
+            Event::Failed { peer, why } => log::warn!("{peer}: {why}"),
+            _ if self.quiet => {}
+            Event::Stored { peer, receipt } => {
+                let (name, size) = (escaped(&receipt.name), receipt.size);
+                self.out
+                    .line(format!("stored {name} ({size} bytes) from {peer}"));
+            }
+            Event::Message { peer, text } => {
+                self.out
+                    .line(format!("message from {peer}: {}", escaped(*text)));
+            }
+            Event::Remark { peer, text } => self.out.line(format!("{peer}: {text}")),
+            Event::Stopping { under_way: 0 } => {}
+            Event::Stopping { under_way } => self.err.line(format!(
+                "stopping; connections with something under way: {under_way}; time for them: {}; \
+                 a second signal ends at once",
+                self.patience
+            )),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The report for test tools, as JUnit's XML. What is weak passes there, and says so in its output;
+//! what can't be told is skipped.
+
+use quick_junit::{
+    NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite, XmlString,
+};
+
+use super::super::runner::{Checked, Settings};
+use super::super::verdict::Verdict;
+use super::text::{Plain, case};
+
+/// The document.
+pub fn document(settings: &Settings, all: &[Checked]) -> Result<String, SerializeError> {
+    let mut suite = TestSuite::new(format!("task {}", settings.task));
+    for checked in all {
+        let text = case(settings, checked, &Plain);
+        let status = match &checked.verdict {
+            Verdict::Pass | Verdict::Weak(_) => TestCaseStatus::success(),
+            Verdict::Fail(finding) => {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                status
+                    .set_message(finding.got.as_str())
+                    .set_description(text.as_str());
+                status
+            }
+            Verdict::CantTell(why) => {
+                let mut status = TestCaseStatus::skipped();
+                status.set_message(why.as_str());
+                status
+            }
+        };
+        let mut test = TestCase::new(
+            format!("{} {}", checked.case.id, checked.case.title),
+            status,
+        );
+        test.set_classname(format!("piecemeal.lab.task{}", settings.task))
+            .set_time(checked.took);
+        if matches!(checked.verdict, Verdict::Weak(_)) {
+            test.set_system_out(XmlString::new(text));
+        }
+        suite.add_test_case(test);
+    }
+    let mut report = Report::new("piecemeal lab check");
+    report.add_test_suite(suite);
+    report.to_string()
+}

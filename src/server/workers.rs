@@ -1,0 +1,116 @@
+//! Several servers in one process, at the same addresses.
+//!
+//! One server is one thread with one loop, and that is the design. A machine with processors to
+//! spare runs several of them: each has its own loop, slab and store, and they share nothing but
+//! the listening address, which the system deals connections out from (`SO_REUSEPORT`), and the
+//! counters. A connection stays with the one that it was dealt to. So do the limits: each takes
+//! its part of the connections.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Config, Connections, Ended, Event, Piecemeal, Server, Summary};
+use crate::net::{Address, Sharing};
+use crate::store::Store;
+
+/// Servers that share their addresses.
+#[derive(Debug)]
+pub struct Workers<S: Store> {
+    /// The one that hears of signals.
+    first: Server<S>,
+    others: Vec<Server<S>>,
+}
+
+impl<S> Workers<S>
+where
+    S: Store + Send + 'static,
+    S::Upload: Send,
+{
+    /// So many servers, at least one; `open` is called for the store of each.
+    ///
+    /// # Errors
+    /// Those of [`Server::bind`] and of `open`; and where there are several, a Unix socket, which
+    /// can't be shared so.
+    pub fn bind(
+        config: Config,
+        count: usize,
+        mut open: impl FnMut() -> io::Result<S>,
+    ) -> io::Result<Workers<S>> {
+        let count = count.max(1);
+        let unix = |address: &&Address| matches!(address, Address::Unix(_));
+        if let Some(address) = config.bind.iter().find(unix).filter(|_| count > 1) {
+            return Err(io::Error::other(format!(
+                "{address} can't be shared by several workers: they need TCP addresses"
+            )));
+        }
+        let (protocol, sharing) = (Piecemeal::new(config.rules), |index| match (count, index) {
+            (1, _) => Sharing::Alone,
+            (_, 0) => Sharing::First,
+            _ => Sharing::Further,
+        });
+        let part = |index| super::Part {
+            of: count,
+            sharing: sharing(index),
+        };
+        let first = Server::bind_part(config.clone(), protocol.clone(), open()?, part(0))?;
+        let mut others = Vec::new();
+        for index in 1..count {
+            let config = Config {
+                // With their real ports.
+                bind: first.addresses().to_vec(),
+                signals: false,
+                ..config.clone()
+            };
+            let mut server = Server::bind_part(config, protocol.clone(), open()?, part(index))?;
+            server.hub.counters = first.counters();
+            others.push(server);
+        }
+        Ok(Workers { first, others })
+    }
+
+    /// The first of them; its addresses are everybody's.
+    pub fn first(&mut self) -> &mut Server<S> {
+        &mut self.first
+    }
+
+    /// How many connections they take together.
+    pub fn connections(&self) -> Connections {
+        let first = self.first.connections();
+        let others = self.others.iter().map(|other| other.connections().most);
+        Connections {
+            most: first.most + others.sum::<usize>(),
+            ..first
+        }
+    }
+
+    /// Has `hear` called for each event, on the thread of whoever it happened to.
+    pub fn on_event(&mut self, hear: impl Fn(&Event<'_>) + Send + Sync + 'static) {
+        let hear = Arc::new(hear);
+        for server in self.others.iter_mut().chain([&mut self.first]) {
+            let hear = Arc::clone(&hear);
+            server.on_event(move |event| hear(&event));
+        }
+    }
+
+    /// Serves until the first is stopped; the others stop with it.
+    ///
+    /// # Errors
+    /// Those of [`Server::run`], and where no thread can be started.
+    pub fn run(self) -> io::Result<Summary> {
+        let Workers { mut first, others } = self;
+        first.hub.followers = others.iter().map(Server::stopper).collect();
+        let counters = first.counters();
+        let others: Vec<_> = others
+            .into_iter()
+            .map(Server::start)
+            .collect::<io::Result<_>>()?;
+        let mut summary = first.run()?;
+        if summary.ended == Ended::Stopped {
+            for other in others {
+                summary.cut_off += other.stop()?.cut_off;
+            }
+        }
+        summary.counts = counters.snapshot();
+        Ok(summary)
+    }
+}

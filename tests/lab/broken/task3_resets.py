@@ -1,0 +1,43 @@
+"""Task 3: prints a text, and answers `Message: ` and the text.
+
+Grammar: raw text. It ends with the client's stream, at 4096 bytes, or when the client has been
+quiet for a moment, because some clients wait for the answer and end their stream after it.
+
+The mistake: SO_LINGER with a time of 0, meant to free the port at once, makes the close a reset,
+which can destroy the answer on its way.
+"""
+import socket
+import struct
+import sys
+import threading
+
+MOST = 4096  # bytes in a text
+QUIET = 0.1  # seconds without a byte that end a text
+
+
+def receive_text(client):
+    text = client.recv(MOST)
+    client.settimeout(QUIET)
+    try:
+        while len(text) < MOST and (piece := client.recv(MOST - len(text))):
+            text += piece
+    except socket.timeout:
+        pass  # The client waits for its answer.
+    client.settimeout(None)
+    return text
+
+
+def serve(client, address):
+    with client:
+        text = receive_text(client)
+        print(address[0], text.decode(errors="replace"), flush=True)
+        client.sendall(b"Message: " + text)
+        # the mistake: the close throws away what was not delivered yet, and says so by a reset
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+while True:
+    client, address = listener.accept()
+    threading.Thread(target=serve, args=(client, address), daemon=True).start()

@@ -1,0 +1,36 @@
+"""Task 4: prints a text, or stores a file under a random name.
+
+Grammar: 01 and a text, or 02 and the bytes of a file; both to the end of the stream, unanswered.
+
+The mistake: every file gets the same name, so each takes the place of the one before.
+"""
+import socket
+import sys
+import threading
+
+
+def receive_all(client):
+    data = bytearray()
+    while piece := client.recv(4096):
+        data += piece
+    return data
+
+
+def serve(client, address):
+    with client:
+        kind = client.recv(1)
+        body = receive_all(client)
+        if kind == b"\x01":
+            print(address[0], body.decode(errors="replace"), flush=True)
+        elif kind == b"\x02":
+            name = "received.bin"  # the mistake: the name is to be another one each time
+            with open(name, "wb") as file:
+                file.write(body)
+            print(address[0], "sent", name, flush=True)
+
+
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+while True:
+    client, address = listener.accept()
+    threading.Thread(target=serve, args=(client, address), daemon=True).start()

@@ -1,0 +1,48 @@
+"""Task 6: stores each file under the name that came before it, as it arrives.
+
+Grammar u1: 01 and a name in one send, answered OK; then 02 to 09, a length on 1 to 8 bytes, least
+significant first, and so many bytes, unanswered. Only a quiet moment tells where the name ends.
+
+The mistake: the name is expected in the same receive as its type.
+"""
+import os
+import socket
+import sys
+import threading
+
+
+def receive(client, most):
+    piece = client.recv(most)
+    if not piece:
+        raise ConnectionError("the client ended its stream early")
+    return piece
+
+
+def receive_exactly(client, count):
+    data = b""
+    while len(data) < count:
+        data += receive(client, count - len(data))
+    return data
+
+
+def serve(client, address):
+    with client:
+        while (message := client.recv(200)).startswith(b"\x01"):
+            name = message[1:].decode()  # the mistake: this may be the type alone
+            if name in (".", "..") or "/" in name:
+                return
+            with open(name + ".part", "wb", buffering=0) as file:
+                client.sendall(b"OK")
+                width = receive_exactly(client, 1)[0] - 1
+                size = int.from_bytes(receive_exactly(client, width), "little")
+                while file.tell() < size:
+                    file.write(receive(client, min(size - file.tell(), 65536)))
+            os.replace(name + ".part", name)
+            print(address[0], "sent", name, flush=True)
+
+
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+while True:
+    client, address = listener.accept()
+    threading.Thread(target=serve, args=(client, address), daemon=True).start()

@@ -1,0 +1,25 @@
+"""Task 2, done right: prints who connects, and closes, with a thread for each.
+
+Grammar: nothing is sent, and what the client sends is dropped.
+"""
+import socket
+import sys
+import threading
+
+
+def serve(client, address):
+    with client:
+        print(address[0], flush=True)
+        try:
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(4096):
+                pass  # To close with bytes unread would reset the connection.
+        except OSError as error:
+            print(address[0], error, flush=True)
+
+
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+while True:
+    client, address = listener.accept()
+    threading.Thread(target=serve, args=(client, address), daemon=True).start()
