@@ -155,6 +155,7 @@ impl Exit {
                 Some(Code::Timeout) => Exit::TimedOut,
                 _ => Exit::Refused,
             },
+            Why::Changed(_) => Exit::Digest,
             Why::TakenForName | Why::TakenForText => Exit::Refused,
             Why::TimedOut => Exit::TimedOut,
             Why::Broken(_) => Exit::Protocol,

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, ValueEnum};
 use piecemeal::client::{self, Failure, Item, Options, Progress, Quiet, Report, Why};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::Code;
@@ -43,6 +44,16 @@ pub(super) struct Arguments {
     /// Give up when nothing moves for so long; 0 never does
     #[arg(long, env = "PIECEMEAL_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "2m")]
     timeout: Limit<Duration>,
+
+    /// Give no digests: less work at both ends, but damage on the way, or a file that changes while
+    /// it is sent, goes unnoticed
+    #[arg(long, env = "PIECEMEAL_NO_VERIFY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    no_verify: bool,
+
+    /// Read and write every file, where the system could move it into the socket by itself
+    /// (sendfile): for file systems and drivers that do it badly
+    #[arg(long, env = "PIECEMEAL_NO_SENDFILE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    no_sendfile: bool,
 
     /// How progress is shown
     #[arg(
@@ -89,6 +100,8 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         conflict: arguments.on_conflict.map(Into::into),
         timeout: arguments.timeout.0,
         signals: true,
+        verify: !arguments.no_verify,
+        sendfile: !arguments.no_sendfile,
         pieces: arguments.pieces.plan(),
         ..Options::to(arguments.to.clone())
     };
@@ -222,6 +235,7 @@ fn hint(why: &Why) -> &'static str {
         Why::Resolve { .. } => "; is the name right?",
         Why::Connect { .. } => "; is the server running? `piecemeal serve` starts one",
         Why::Lost(_) => "; send it again: what was stored already is recognised",
+        Why::Changed(_) => "; send it again once nobody writes to it",
         Why::Cut(_)
         | Why::Local(_)
         | Why::TakenForName

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use super::Why;
 use super::in_pieces::InPieces;
-use super::source::Source;
+use super::source::{Source, Trouble};
 use crate::net::{Pieces, Stream};
 use crate::proto::Moment;
 use crate::proto::sender::{Event, Sender};
@@ -26,6 +26,9 @@ pub(super) struct Connection {
     pub(super) send_failed: Option<io::Error>,
     /// Where the stream is to be cut up, by whom. Boxed: hardly anybody asks for it.
     pub(super) in_pieces: Option<Box<InPieces>>,
+    /// Whether nothing more is sent until more of the file's digest was taken. The loop is woken
+    /// then.
+    awaits_digest: bool,
 }
 
 /// What a visit came to.
@@ -49,6 +52,7 @@ impl Connection {
             source: None,
             send_failed: None,
             in_pieces: pieces.map(|pieces| Box::new(InPieces::new(pieces.clone()))),
+            awaits_digest: false,
         }
     }
 
@@ -78,45 +82,71 @@ impl Connection {
         now: Moment,
         moved: &mut dyn FnMut(u64),
     ) -> Work {
-        if self.in_pieces.is_some() {
-            return self.send_in_pieces(ready, budget, now, moved);
+        if std::mem::take(&mut self.awaits_digest) {
+            self.sender.handle_own_pause(now);
         }
+        let sent = match self.seal() {
+            Ok(()) if self.in_pieces.is_some() => self.send_in_pieces(ready, budget, now, moved),
+            Ok(()) => self.send_freely(ready, budget, now, moved),
+            Err(error) => Err(error),
+        };
+        self.close_what_is_sent();
+        sent.unwrap_or_else(Work::SourceFailed)
+    }
+
+    /// Sends as much at a time as the socket takes. Fails where the file can't be read.
+    fn send_freely(
+        &mut self,
+        ready: &mut Readiness,
+        budget: &mut usize,
+        now: Moment,
+        moved: &mut dyn FnMut(u64),
+    ) -> io::Result<Work> {
         while ready.writable && self.send_failed.is_none() && !self.sender.has_ended() {
             if *budget == 0 {
-                return Work::More;
+                return Ok(Work::More);
             }
             let output = self.sender.output();
-            let (bytes, is_body) = if output.is_empty() {
-                match (self.sender.body(), &mut self.source) {
-                    (Some((_, offset, left)), Some(source)) => match source.bytes(offset) {
-                        Ok(bytes) => {
-                            let most = usize::try_from(left).unwrap_or(usize::MAX).min(*budget);
-                            (&bytes[..bytes.len().min(most)], true)
-                        }
-                        Err(error) => return Work::SourceFailed(error),
-                    },
-                    _ => break,
+            let result = if !output.is_empty() {
+                let sent = self.stream.write(output);
+                sent.map(|sent| self.sender.handle_sent(sent, now))
+            } else if let Some((offset, left)) = self.sendable()?
+                && let Some(source) = &mut self.source
+            {
+                let most = usize::try_from(left).unwrap_or(usize::MAX).min(*budget);
+                match source.send_to(&mut self.stream, offset, most) {
+                    Ok(sent) => {
+                        *budget -= sent;
+                        moved(sent as u64);
+                        self.sender.handle_body_sent(sent as u64, now);
+                        self.seal()?;
+                        Ok(())
+                    }
+                    Err(Trouble::File(error)) => return Err(error),
+                    Err(Trouble::Stream(error)) => Err(error),
                 }
             } else {
-                (output, false)
+                break;
             };
-            match self.stream.write(bytes) {
-                Ok(sent) if is_body => {
-                    *budget -= sent;
-                    moved(sent as u64);
-                    self.sender.handle_body_sent(sent as u64, now);
-                    self.seal();
-                }
-                Ok(sent) => self.sender.handle_sent(sent, now),
-                Err(error) => match error.kind() {
+            if let Err(error) = result {
+                match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => ready.writable = false,
                     _ => self.send_failed = Some(error),
-                },
+                }
             }
         }
-        self.close_what_is_sent();
-        Work::Blocked
+        Ok(Work::Blocked)
+    }
+
+    /// From which offset on the file may be sent now, and how many bytes. Fails where its digest
+    /// can't be taken.
+    pub(super) fn sendable(&mut self) -> io::Result<Option<(u64, u64)>> {
+        let (Some((_, offset, left)), Some(source)) = (self.sender.body(), &self.source) else {
+            return Ok(None);
+        };
+        self.awaits_digest = !source.allows(offset)?;
+        Ok(Some((offset, left)).filter(|_| !self.awaits_digest))
     }
 
     /// Reads what the server has said.
@@ -148,16 +178,18 @@ impl Connection {
 
     /// Whether the server has been silent for too long. It isn't to be blamed for a pause of ours.
     pub(super) fn is_overdue(&self, now: Moment) -> bool {
-        self.resumes().is_none()
-            && self
-                .sender
-                .deadline()
-                .is_some_and(|deadline| deadline <= now)
+        self.resumes().is_none() && self.patience().is_some_and(|deadline| deadline <= now)
     }
 
     /// When to come again if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        self.resumes().or_else(|| self.sender.deadline())
+        self.resumes().or_else(|| self.patience())
+    }
+
+    /// When the server will have been silent for too long.
+    fn patience(&self) -> Option<Moment> {
+        let deadline = self.sender.deadline();
+        deadline.filter(|_| !self.awaits_digest)
     }
 
     /// When the pause between two pieces ends, while there is one.
@@ -165,19 +197,24 @@ impl Connection {
         self.in_pieces.as_ref().and_then(|pieces| pieces.resumes())
     }
 
-    /// Lets the digest follow the bytes, where it is due.
-    pub(super) fn seal(&mut self) {
+    /// Lets the digest follow the bytes, where it is due. Fails where it can't be taken.
+    pub(super) fn seal(&mut self) -> io::Result<()> {
         if self.sender.wants_digest().is_some()
             && let Some(source) = &self.source
         {
-            self.sender.handle_digest(source.digest());
+            match source.digest()? {
+                Some(digest) => self.sender.handle_digest(digest),
+                None => self.awaits_digest = true,
+            }
         }
+        Ok(())
     }
 
     /// Gives up in the middle of a file: the server hears the end, throws that file away, and
     /// still answers what came before it.
     pub(super) fn cut(&mut self, error: &io::Error) {
         self.send_failed = Some(io::Error::new(error.kind(), error.to_string()));
+        self.source = None;
         // Fails only where the connection is gone, and then the next read says so.
         let _ = self.stream.finish_sending();
     }

@@ -3,13 +3,16 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread::available_parallelism;
 
 use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::connection::{BUDGET, Connection, Work};
+use super::hashing::Hashing;
 use super::jobs::Jobs;
+use super::source::Sources;
 use super::{Item, Options, Progress, Report, Why};
 use crate::net::{Address, Stream, Tuning};
 use crate::proto::sender::{Event, Sender, Upload};
@@ -48,7 +51,13 @@ pub fn send(
     }
     let most = items.len().min(affordable_connections()).max(1);
     let wanted = options.connections.clamp(1, most);
-    let jobs = Jobs::new(items, progress, reactor.waker());
+    let processors = available_parallelism().map_or(1, usize::from);
+    let sources = Sources {
+        hashing: Hashing::new(wanted.min(processors), reactor.waker()),
+        verify: options.verify,
+        sendfile: options.sendfile,
+    };
+    let jobs = Jobs::new(items, progress, sources);
     let mut driver = Driver {
         options,
         addresses,
@@ -312,7 +321,8 @@ impl Driver<'_> {
             let jobs = &mut self.jobs;
             match connection.send(ready, &mut budget, now, &mut |bytes| jobs.moved(bytes)) {
                 Work::SourceFailed(error) => {
-                    let id = connection.sender.body().map(|(id, _, _)| id);
+                    let sent = connection.sender.body().map(|(id, _, _)| id);
+                    let id = sent.or_else(|| connection.sender.wants_digest());
                     connection.cut(&error);
                     if let Some(id) = id {
                         self.jobs.lost(id, Why::Local(error.to_string()));

@@ -38,20 +38,19 @@ impl InPieces {
 }
 
 impl Connection {
-    /// [`Connection::send`], piece by piece.
+    /// [`Connection::send`], piece by piece. Fails where the file can't be read.
     pub(super) fn send_in_pieces(
         &mut self,
         ready: &mut Readiness,
         budget: &mut usize,
         now: Moment,
         moved: &mut dyn FnMut(u64),
-    ) -> Work {
+    ) -> io::Result<Work> {
         let Some(mut pieces) = self.in_pieces.take() else {
-            return Work::Blocked;
+            return Ok(Work::Blocked);
         };
         let work = self.write_pieces(&mut pieces, ready, budget, now, moved);
         self.in_pieces = Some(pieces);
-        self.close_what_is_sent();
         work
     }
 
@@ -62,33 +61,31 @@ impl Connection {
         budget: &mut usize,
         now: Moment,
         moved: &mut dyn FnMut(u64),
-    ) -> Work {
+    ) -> io::Result<Work> {
         pieces.resumes = None;
         while ready.writable && self.send_failed.is_none() && !self.sender.has_ended() {
             if *budget == 0 {
-                return Work::More;
+                return Ok(Work::More);
             }
             let most = match pieces.plan.poll(now) {
                 Turn::Write(most) => most,
                 Turn::Wait(until) => {
                     let has_more = !self.sender.output().is_empty() || self.sender.body().is_some();
                     pieces.resumes = Some(until).filter(|_| has_more || !pieces.piece.is_empty());
-                    return Work::Blocked;
+                    return Ok(Work::Blocked);
                 }
                 Turn::Cut(after) => {
                     // The server is to see the stream end, also where it has answered meanwhile:
                     // a close with its answer unread would be a reset. If this fails, the
                     // connection is gone, which is what was wanted.
                     let _ = self.stream.finish_sending();
-                    return Work::Over(Why::Cut(after));
+                    return Ok(Work::Over(Why::Cut(after)));
                 }
             };
             let most = usize::try_from(most).unwrap_or(usize::MAX).min(TOGETHER);
-            if let Err(error) = self.gather(&mut pieces.piece, most, now, moved) {
-                return Work::SourceFailed(error);
-            }
+            self.gather(&mut pieces.piece, most, now, moved)?;
             if pieces.piece.is_empty() {
-                return Work::Blocked;
+                return Ok(Work::Blocked);
             }
             match self.stream.write(&pieces.piece) {
                 Ok(sent) => {
@@ -103,7 +100,7 @@ impl Connection {
                 },
             }
         }
-        Work::Blocked
+        Ok(Work::Blocked)
     }
 
     /// Fills a piece up to so many bytes, with what there is to send.
@@ -123,8 +120,10 @@ impl Connection {
                 self.sender.handle_sent(taken, now);
                 continue;
             }
-            let (Some((_, offset, left)), Some(source)) = (self.sender.body(), &mut self.source)
-            else {
+            let Some((offset, left)) = self.sendable()? else {
+                break;
+            };
+            let Some(source) = &mut self.source else {
                 break;
             };
             let bytes = source.bytes(offset)?;
@@ -133,7 +132,7 @@ impl Connection {
             piece.extend_from_slice(&bytes[..taken]);
             moved(taken as u64);
             self.sender.handle_body_sent(taken as u64, now);
-            self.seal();
+            self.seal()?;
         }
         Ok(())
     }

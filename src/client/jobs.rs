@@ -6,13 +6,12 @@ use std::io;
 use rustix::io::Errno;
 
 use super::rehash::Rehash;
-use super::source::Source;
+use super::source::{Facts, Source, Sources};
 use super::{Failure, Item, Progress, Report, Why};
 use crate::proto::name::{Name, NameRules};
 use crate::proto::reply::Refusal;
 use crate::proto::sender::Check;
 use crate::proto::{Code, Digest, Receipt};
-use crate::reactor::Waker;
 
 /// A file to be sent.
 #[derive(Debug)]
@@ -36,14 +35,24 @@ enum Descriptors {
     Freed,
 }
 
+/// A file that was begun.
+#[derive(Debug)]
+struct Begun {
+    job: Job,
+    /// Whether its digest was announced with its name.
+    announced: bool,
+    /// What it was like then, where it is read while it is sent.
+    facts: Option<Facts>,
+}
+
 /// All files of one sending.
 pub(super) struct Jobs<'a> {
     progress: &'a mut dyn Progress,
     /// Files that are to be begun.
     queue: VecDeque<Job>,
-    /// Files that were begun, and whose outcome isn't known; and whether their digest was
-    /// announced with their name.
-    under_way: HashMap<u64, (Job, bool)>,
+    /// Files that were begun, and whose outcome isn't known.
+    under_way: HashMap<u64, Begun>,
+    sources: Sources,
     rehash: Rehash,
     descriptors: Descriptors,
     next_id: u64,
@@ -54,12 +63,17 @@ pub(super) struct Jobs<'a> {
 
 impl<'a> Jobs<'a> {
     /// Takes the files, but for those whose names no server would take.
-    pub(super) fn new(items: Vec<Item>, progress: &'a mut dyn Progress, waker: Waker) -> Jobs<'a> {
+    pub(super) fn new(
+        items: Vec<Item>,
+        progress: &'a mut dyn Progress,
+        sources: Sources,
+    ) -> Jobs<'a> {
         let mut jobs = Jobs {
             progress,
             queue: VecDeque::new(),
             under_way: HashMap::new(),
-            rehash: Rehash::new(waker),
+            sources,
+            rehash: Rehash::default(),
             descriptors: Descriptors::Enough,
             next_id: 0,
             failures: Vec::new(),
@@ -107,7 +121,7 @@ impl<'a> Jobs<'a> {
     /// lacking, it is the next one again once one that is under way has had its outcome.
     pub(super) fn begin(&mut self) -> Option<(u64, Item, Source)> {
         while let Some(job) = self.queue.pop_front() {
-            match Source::open(&job.item.path, job.digest) {
+            match self.sources.open(&job.item.path, job.digest) {
                 Err(error) if lacks_descriptors(&error) && !self.under_way.is_empty() => {
                     self.descriptors = Descriptors::Lacking;
                     self.queue.push_front(job);
@@ -116,9 +130,13 @@ impl<'a> Jobs<'a> {
                 Err(error) => self.fail(job, Why::Local(error.to_string())),
                 Ok(source) => {
                     self.progress.begun(&job.item, source.size());
-                    let announced = matches!(source.check(), Check::Known(_));
                     let (id, item) = (job.id, job.item.clone());
-                    self.under_way.insert(id, (job, announced));
+                    let begun = Begun {
+                        job,
+                        announced: matches!(source.check(), Check::Known(_)),
+                        facts: source.facts(),
+                    };
+                    self.under_way.insert(id, begun);
                     return Some((id, item, source));
                 }
             }
@@ -145,38 +163,38 @@ impl<'a> Jobs<'a> {
     }
 
     pub(super) fn stored(&mut self, id: u64, receipt: &Receipt) {
-        if let Some((job, _)) = self.ended(id) {
+        if let Some(begun) = self.ended(id) {
             self.report.stored += 1;
             self.report.stored_bytes += receipt.size;
-            self.progress.stored(&job.item, receipt);
+            self.progress.stored(&begun.job.item, receipt);
         }
     }
 
-    /// A file was refused. Where its name is taken, and its digest was to follow behind its
-    /// bytes, the file that is there may be this very one, from an earlier try: it is announced
-    /// once more, with its digest, and the server says.
+    /// A file was refused. Where its name is taken, and its digest wasn't announced with it, the
+    /// file that is there may be this very one, from an earlier try: it is announced once more,
+    /// with its digest, and the server says.
     pub(super) fn refused(&mut self, id: u64, refusal: Refusal) {
-        match self.ended(id) {
-            Some((job, false)) if refusal.code == Some(Code::Exists) => {
-                if let Err((job, error)) = self.rehash.start(job) {
-                    self.fail(job, Why::Local(error.to_string()));
-                }
+        let Some(begun) = self.ended(id) else { return };
+        let has_changed = |facts: Facts| facts.has_changed(&begun.job.item.path);
+        match refusal.code {
+            Some(Code::Exists) if !begun.announced => self.rehash.start(begun.job, &self.sources),
+            Some(Code::Digest) if begun.facts.is_some_and(has_changed) => {
+                self.fail(begun.job, Why::Changed(refusal));
             }
-            Some((job, _)) => self.fail(job, Why::Refused(refusal)),
-            None => {}
+            _ => self.fail(begun.job, Why::Refused(refusal)),
         }
     }
 
     /// A file that was begun is to be begun again, on another connection.
     pub(super) fn again(&mut self, id: u64) {
-        if let Some((job, _)) = self.ended(id) {
-            self.push(job);
+        if let Some(begun) = self.ended(id) {
+            self.push(begun.job);
         }
     }
 
     /// Takes back the files whose digests were taken meanwhile.
     pub(super) fn collect_rehashed(&mut self) {
-        while let Some((job, digest)) = self.rehash.poll() {
+        while let Some((job, digest)) = self.rehash.poll(&mut self.sources) {
             match digest {
                 Ok(digest) => self.push(Job {
                     digest: Some(digest),
@@ -193,8 +211,8 @@ impl<'a> Jobs<'a> {
 
     /// A file that was begun fails.
     pub(super) fn lost(&mut self, id: u64, why: Why) {
-        if let Some((job, _)) = self.ended(id) {
-            self.fail(job, why);
+        if let Some(begun) = self.ended(id) {
+            self.fail(begun.job, why);
         }
     }
 
@@ -225,8 +243,8 @@ impl<'a> Jobs<'a> {
     pub(super) fn signalled(&mut self, signal: i32) {
         self.report.signal = Some(signal);
         self.fail_queued(&Why::Signal);
-        for (job, _) in std::mem::take(&mut self.under_way).into_values() {
-            self.fail(job, Why::Signal);
+        for begun in std::mem::take(&mut self.under_way).into_values() {
+            self.fail(begun.job, Why::Signal);
         }
         for job in self.rehash.abandon() {
             self.fail(job, Why::Signal);
@@ -234,12 +252,12 @@ impl<'a> Jobs<'a> {
     }
 
     /// A file is under way no more.
-    fn ended(&mut self, id: u64) -> Option<(Job, bool)> {
-        let job = self.under_way.remove(&id);
+    fn ended(&mut self, id: u64) -> Option<Begun> {
+        let begun = self.under_way.remove(&id);
         if self.descriptors == Descriptors::Lacking {
             self.descriptors = Descriptors::Freed;
         }
-        job
+        begun
     }
 
     fn push(&mut self, job: Job) {

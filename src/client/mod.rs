@@ -19,6 +19,7 @@
 pub mod bench;
 mod connection;
 mod driver;
+mod hashing;
 mod in_pieces;
 mod jobs;
 mod rehash;
@@ -53,6 +54,13 @@ pub struct Options {
     /// Whether SIGINT and SIGTERM end the sending, with a report of what is stored. A second one
     /// ends the program at once, also after [`send`] has returned: the handlers stay installed.
     pub signals: bool,
+    /// Whether each file's digest is given to the server, which stores the file only if its own
+    /// bytes have the same. Without it, damage on the way, and a change while a file is sent, go
+    /// unnoticed.
+    pub verify: bool,
+    /// Whether the system may move large files into the sockets by itself, where it can
+    /// (`sendfile` on Linux), rather than that they are read and written.
+    pub sendfile: bool,
     /// How what each connection sends is cut up; `None` sends as much at a time as it can.
     pub pieces: Option<Pieces>,
 }
@@ -67,6 +75,8 @@ impl Options {
             timeout: Some(Duration::from_secs(120)),
             connect_timeout: Some(Duration::from_secs(10)),
             signals: false,
+            verify: true,
+            sendfile: true,
             pieces: None,
         }
     }

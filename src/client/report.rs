@@ -63,6 +63,9 @@ pub enum Why {
     /// The server refused, and said why.
     #[error("the server refused it ({}): {}", escaped(&.0.word), escaped(&.0.text))]
     Refused(Refusal),
+    /// The server's bytes have another digest, and the file was written to since it was opened.
+    #[error("it changed while it was sent; the server refused it ({}): {}", escaped(&.0.word), escaped(&.0.text))]
+    Changed(Refusal),
     /// No byte moved for too long.
     #[error("the server was silent for too long")]
     TimedOut,

@@ -1,34 +1,108 @@
-//! A file that is being sent: read piece by piece, with its digest taken on the way.
+//! A file that is being sent: how its bytes get into the socket, and how its digest is taken.
+//!
+//! A small file is read once, at the start: its digest can then travel in front of it. A large one
+//! is never held: the system moves its bytes from the page cache into the socket (`sendfile`), or,
+//! where it can't, they are read and written block by block; and [`hashing`](super::hashing) takes
+//! its digest meanwhile.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
+use super::hashing::{Chase, Hashing, unreadable};
+use crate::net::Stream;
 use crate::proto::Digest;
 use crate::proto::limits::RUN_AHEAD_SIZE;
 use crate::proto::sender::Check;
 
-/// Bytes read at a time.
+/// Bytes read at a time where they have to be copied.
 const BLOCK: usize = 256 << 10;
+
+/// Opens files to be sent.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub(super) hashing: Hashing,
+    /// Whether files get a digest.
+    pub(super) verify: bool,
+    /// Whether the system may move a file's bytes by itself.
+    pub(super) sendfile: bool,
+}
 
 /// A file that is being sent.
 #[derive(Debug)]
 pub(super) struct Source {
-    file: File,
-    size: u64,
+    file: Arc<File>,
+    facts: Facts,
+    check: Check,
+    /// The digest that is being taken, where it follows behind the bytes.
+    chase: Option<Arc<Chase>>,
+    sendfile: bool,
     /// Bytes that were read and are to be sent.
     block: Vec<u8>,
     /// The offset of the first of them.
     block_at: u64,
-    hasher: blake3::Hasher,
-    check: Check,
+}
+
+/// What tells whether a file was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// Why no bytes were sent.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The file can't be read.
+    File(io::Error),
+    /// The socket takes none now, or none any more.
+    Stream(io::Error),
+}
+
+impl Sources {
+    /// Opens a file to be sent. Its digest may have been taken before.
+    pub(super) fn open(&mut self, path: &Path, known: Option<Digest>) -> io::Result<Source> {
+        let mut source = Source::open(path)?;
+        source.sendfile = self.sendfile;
+        if source.is_small() {
+            source.read_block(0)?;
+        }
+        source.check = match known {
+            Some(digest) if !source.is_small() => Check::Known(digest),
+            _ if self.verify || known.is_some() => self.begin_digest(&mut source)?,
+            _ => Check::None,
+        };
+        Ok(source)
+    }
+
+    /// Opens a file only to have its digest taken, which needs nothing to be sent before.
+    pub(super) fn open_for_digest(&mut self, path: &Path) -> io::Result<Source> {
+        let mut source = Source::open(path)?;
+        if source.is_small() {
+            source.read_block(0)?;
+        }
+        source.check = self.begin_digest(&mut source)?;
+        source.follow(source.size());
+        Ok(source)
+    }
+
+    fn begin_digest(&mut self, source: &mut Source) -> io::Result<Check> {
+        if source.is_small() {
+            let digest = blake3::hash(&source.block);
+            return Ok(Check::Known(Digest(digest.into())));
+        }
+        let file = Arc::clone(&source.file);
+        source.chase = Some(self.hashing.begin(file, source.size())?);
+        Ok(Check::AtEnd)
+    }
 }
 
 impl Source {
-    /// Opens a plain file. One that is small is read at once, so that its digest can travel in
-    /// front of it, as one that was taken before does.
-    pub(super) fn open(path: &Path, digest: Option<Digest>) -> io::Result<Source> {
+    /// Opens a plain file.
+    fn open(path: &Path) -> io::Result<Source> {
         // A pipe that nobody writes to would hang the open; it is refused below.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = OpenOptions::new()
@@ -46,63 +120,119 @@ impl Source {
         if facts.len() == 0 && file.read_at(&mut [0], 0)? > 0 {
             return Err(io::Error::other("its size is not known beforehand"));
         }
-        let mut source = Source {
-            file,
-            size: facts.len(),
+        Ok(Source {
+            file: Arc::new(file),
+            facts: Facts::of(&facts),
+            check: Check::None,
+            chase: None,
+            sendfile: false,
             block: Vec::new(),
             block_at: 0,
-            hasher: blake3::Hasher::new(),
-            check: digest.map_or(Check::AtEnd, Check::Known),
-        };
-        if source.size <= RUN_AHEAD_SIZE {
-            source.read_block(usize::try_from(source.size).unwrap_or(usize::MAX))?;
-            source.check = Check::Known(source.digest());
-        }
-        Ok(source)
+        })
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.size
+        self.facts.size
     }
 
     pub(super) fn check(&self) -> Check {
         self.check
     }
 
-    /// Bytes from `offset` on, as many as are at hand; at least one. `offset` never goes back.
+    /// What the file was like when it was opened, where its bytes are still read after that.
+    pub(super) fn facts(&self) -> Option<Facts> {
+        Some(self.facts).filter(|_| !self.is_small())
+    }
+
+    /// Whether bytes from `offset` on may be sent yet: the digest must not be left too far behind.
+    /// If not, the loop is woken when they may.
+    pub(super) fn allows(&self, offset: u64) -> io::Result<bool> {
+        self.follow(offset);
+        self.chase
+            .as_ref()
+            .map_or(Ok(true), |chase| chase.allows(offset))
+    }
+
+    /// The digest of the whole file, all of which was sent or is to be. If it isn't there yet, the
+    /// loop is woken when it is.
+    pub(super) fn digest(&self) -> io::Result<Option<Digest>> {
+        self.follow(self.size());
+        match (&self.chase, self.check) {
+            (Some(chase), _) => chase.digest(),
+            (None, Check::Known(digest)) => Ok(Some(digest)),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// Sends bytes from `offset` on, at most so many; returns how many, which is at least one.
+    pub(super) fn send_to(
+        &mut self,
+        stream: &mut Stream,
+        offset: u64,
+        most: usize,
+    ) -> Result<usize, Trouble> {
+        if self.sendfile && !self.is_small() {
+            match stream.send_file(&self.file, offset, most) {
+                Ok(Some(0)) => {
+                    let end = io::ErrorKind::UnexpectedEof.into();
+                    return Err(Trouble::File(unreadable(end)));
+                }
+                Ok(Some(sent)) => return Ok(sent),
+                // From here on it is copied. If it can't be read at all, that will say so.
+                Ok(None) => self.sendfile = false,
+                Err(error) => return Err(Trouble::Stream(error)),
+            }
+        }
+        let bytes = self.bytes(offset).map_err(Trouble::File)?;
+        let most = bytes.len().min(most);
+        stream.write(&bytes[..most]).map_err(Trouble::Stream)
+    }
+
+    /// Bytes from `offset` on, as many as are at hand; at least one.
     pub(super) fn bytes(&mut self, offset: u64) -> io::Result<&[u8]> {
-        while self.block_at + self.block.len() as u64 <= offset {
-            self.block_at += self.block.len() as u64;
-            self.block.clear();
-            let left = self.size.saturating_sub(self.block_at);
-            self.read_block(usize::try_from(left).unwrap_or(usize::MAX).min(BLOCK))?;
+        let held = self.block_at..self.block_at + self.block.len() as u64;
+        if !held.contains(&offset) {
+            self.read_block(offset)?;
         }
         let skip = usize::try_from(offset - self.block_at).unwrap_or(usize::MAX);
         Ok(&self.block[skip..])
     }
 
-    /// The digest of the whole file, which is read for it.
-    pub(super) fn into_digest(mut self) -> io::Result<Digest> {
-        if self.size > 0 {
-            self.bytes(self.size - 1)?;
+    fn is_small(&self) -> bool {
+        self.size() <= RUN_AHEAD_SIZE
+    }
+
+    fn follow(&self, sent: u64) {
+        if let Some(chase) = &self.chase {
+            chase.follow(sent);
         }
-        Ok(self.digest())
     }
 
-    /// The digest of all that was read.
-    pub(super) fn digest(&self) -> Digest {
-        Digest(self.hasher.finalize().into())
+    fn read_block(&mut self, offset: u64) -> io::Result<()> {
+        let left = usize::try_from(self.size() - offset).unwrap_or(usize::MAX);
+        let most = if self.is_small() { left } else { BLOCK };
+        self.block.resize(left.min(most), 0);
+        self.block_at = offset;
+        let read = self.file.read_exact_at(&mut self.block, offset);
+        read.map_err(|error| {
+            self.block.clear();
+            unreadable(error)
+        })
+    }
+}
+
+impl Facts {
+    fn of(facts: &Metadata) -> Facts {
+        Facts {
+            file: (facts.dev(), facts.ino()),
+            size: facts.len(),
+            modified: (facts.mtime(), facts.mtime_nsec()),
+        }
     }
 
-    fn read_block(&mut self, length: usize) -> io::Result<()> {
-        self.block.resize(length, 0);
-        self.file
-            .read_exact_at(&mut self.block, self.block_at)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => io::Error::other("it shrank while it was sent"),
-                _ => error,
-            })?;
-        self.hasher.update(&self.block);
-        Ok(())
+    /// Whether the file at this path is still the same one, but was written to since.
+    pub(super) fn has_changed(self, path: &Path) -> bool {
+        let now = std::fs::metadata(path).map(|facts| Facts::of(&facts));
+        now.is_ok_and(|now| now.file == self.file && now != self)
     }
 }

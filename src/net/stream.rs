@@ -1,5 +1,6 @@
 //! A connected socket, TCP or Unix.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -88,6 +89,29 @@ impl Stream {
         }
     }
 
+    /// Sends bytes of a file, from an offset on and at most so many, without copying them through
+    /// this program. Returns how many; 0 where the file ends before the offset, and `None` where
+    /// the system can't send this file so: then it has to be read and written.
+    pub fn send_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Option<usize>> {
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (file, offset, most);
+            Ok(None)
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let mut offset = offset;
+            let sent = rustix::fs::sendfile(self, file, Some(&mut offset), most);
+            match sent.map_err(io::Error::from) {
+                Ok(sent) => Ok(Some(sent)),
+                Err(error) if is_the_sockets(&error) => Err(error),
+                // A file system that refuses, or a file that can't be read: the reader will tell
+                // them apart.
+                Err(_) => Ok(None),
+            }
+        }
+    }
+
     /// Tells the peer that nothing more will come from here.
     pub fn finish_sending(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
@@ -105,6 +129,24 @@ impl Stream {
             Stream::Unix(stream) => SockRef::from(stream),
         }
     }
+}
+
+/// Whether it is the socket that failed, and not the file that was to be sent over it.
+#[cfg(target_os = "linux")]
+fn is_the_sockets(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
 }
 
 impl AsFd for Stream {
@@ -168,5 +210,29 @@ impl Source for Stream {
             Stream::Tcp(stream) => stream.deregister(registry),
             Stream::Unix(stream) => stream.deregister(registry),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_system_can_not_move_is_told_from_a_socket_that_takes_nothing() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let stream = Stream::Unix(ours);
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let path = home.path().join("file");
+        std::fs::write(&path, "bytes").expect("the folder is there");
+        let file = File::open(&path).expect("it was just made");
+        let sent = |file, offset| stream.send_file(file, offset, 1 << 20);
+        assert!(matches!(sent(&file, 1), Ok(Some(4))));
+        assert!(matches!(sent(&file, 5), Ok(Some(0))), "it ends there");
+        let unreadable = File::create(&path).expect("the folder is there");
+        assert!(matches!(sent(&unreadable, 0), Ok(None)));
+        drop(theirs);
+        std::fs::write(&path, "bytes").expect("the folder is there");
+        let error = sent(&file, 0).expect_err("nobody is there to take it");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -267,6 +267,12 @@ impl Sender {
         });
     }
 
+    /// Nothing was sent for a while, and up to now that was this side's own doing: the server's
+    /// silence counts from now on.
+    pub fn handle_own_pause(&mut self, now: Moment) {
+        self.moved = now;
+    }
+
     /// Takes bytes from the server.
     pub fn handle_bytes(&mut self, mut bytes: &[u8], now: Moment) -> Result<(), Broken> {
         self.moved = now;

@@ -203,6 +203,16 @@ fn a_silent_server_is_given_up_only_while_an_answer_is_due() {
     assert_eq!(sender.deadline(), None);
 }
 
+#[test]
+fn after_a_pause_of_its_own_the_client_gives_the_server_its_time_anew() {
+    let mut sender = sender();
+    sender.begin(upload(1, 3, Check::None), NOW);
+    send_all(&mut sender);
+    let later = NOW + Duration::from_secs(1000);
+    sender.handle_own_pause(later);
+    assert_eq!(sender.deadline(), Some(later + Duration::from_secs(60)));
+}
+
 /// Both machines, with a link between them that hands over what it likes.
 struct Link {
     sender: Sender,
