@@ -70,7 +70,9 @@ pub struct Receiver {
     begun: u64,
     /// Whether the program is stopping, so that no message is begun any more.
     stopping: bool,
-    trace: VecDeque<Transition>,
+    /// Transitions to be told, where somebody wants to hear of them.
+    #[expect(clippy::box_collection, reason = "nearly all machines have none")]
+    trace: Option<Box<VecDeque<Transition>>>,
 }
 
 /// What is being waited for, with all that is known of it so far.
@@ -129,7 +131,7 @@ impl Receiver {
             watch: Watch::started(now),
             begun: 0,
             stopping: false,
-            trace: VecDeque::new(),
+            trace: None,
         }
     }
 
@@ -155,7 +157,7 @@ impl Receiver {
         };
         debug_assert!(is_legal(step), "{step} is not in the table");
         if self.rules.trace {
-            self.trace.push_back(step);
+            self.trace.get_or_insert_default().push_back(step);
         }
     }
 
@@ -368,7 +370,7 @@ impl Machine for Receiver {
     }
 
     fn poll_step(&mut self) -> Option<Step> {
-        self.trace.pop_front().map(Step::from)
+        self.trace.as_mut()?.pop_front().map(Step::from)
     }
 
     fn output(&self) -> &[u8] {

@@ -41,17 +41,19 @@ pub struct Session<M, S: Store> {
     stream: Stream,
     peer: Address,
     machine: M,
-    upload: Option<S::Upload>,
+    /// Boxed, like all that an idle connection doesn't have.
+    upload: Option<Box<S::Upload>>,
     /// The upload that the machine wants begun, while no descriptor is left for it.
     order: Option<Box<Order>>,
     /// The same, while the store looks at a file that has its name.
     looking: Option<Box<Order>>,
     /// Bytes that were read, but that the machine doesn't want yet.
-    kept: VecDeque<u8>,
+    #[expect(clippy::box_collection, reason = "nearly all connections have none")]
+    kept: Option<Box<VecDeque<u8>>>,
     /// Commits that were asked for and have not ended.
-    committing: usize,
+    committing: u32,
     /// Descriptors that were taken from the common ones for files beyond the first.
-    extra: usize,
+    extra: u32,
     /// Messages that were counted.
     counted: u64,
     /// The ordinal of the last message that was counted as split.
@@ -105,7 +107,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             upload: None,
             order: None,
             looking: None,
-            kept: VecDeque::new(),
+            kept: None,
             committing: 0,
             extra: 0,
             counted: 0,
@@ -153,15 +155,15 @@ impl<M: Machine, S: Store> Session<M, S> {
     }
 
     /// Files that are open on behalf of this session.
-    fn files(&self) -> usize {
+    fn files(&self) -> u32 {
         let opening = self.upload.is_some() || self.looking.is_some();
-        self.committing + usize::from(opening)
+        self.committing + u32::from(opening)
     }
 
     /// Gives back what was taken for files that are closed by now.
     fn give_back(&mut self, around: &mut Surroundings<'_, S>) {
         let needed = self.files().saturating_sub(1);
-        *around.spare += self.extra.saturating_sub(needed);
+        *around.spare += self.extra.saturating_sub(needed) as usize;
         self.extra = self.extra.min(needed);
     }
 

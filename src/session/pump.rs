@@ -30,7 +30,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             if budget == 0 {
                 return Visit::Again(deadline);
             }
-            if !self.kept.is_empty() {
+            if self.kept.is_some() {
                 self.feed_kept(&mut budget, around);
             } else if ready.readable {
                 let spliced = match want {
@@ -94,18 +94,23 @@ impl<M: Machine, S: Store> Session<M, S> {
     /// Hands bytes to the machine and to the store, and keeps what neither wants yet.
     fn feed(&mut self, bytes: &[u8], budget: &mut usize, around: &mut Surroundings<'_, S>) {
         let took = self.feed_some(bytes, budget, around);
-        self.kept.extend(&bytes[took..]);
+        if took < bytes.len() {
+            let kept = self.kept.get_or_insert_default();
+            kept.extend(&bytes[took..]);
+        }
         self.count_messages(around);
     }
 
     /// The same for bytes that were kept.
     fn feed_kept(&mut self, budget: &mut usize, around: &mut Surroundings<'_, S>) {
-        let mut kept = mem::take(&mut self.kept);
+        let Some(mut kept) = self.kept.take() else {
+            return;
+        };
         let took = self.feed_some(kept.make_contiguous(), budget, around);
         *budget = budget.saturating_sub(took);
         kept.drain(..took);
         if !kept.is_empty() {
-            self.kept = kept;
+            self.kept = Some(kept);
         }
         self.count_messages(around);
     }
@@ -213,7 +218,7 @@ impl<M: Machine, S: Store> Session<M, S> {
                     self.committing += 1;
                     around
                         .store
-                        .commit(upload, seal, self.key(around.token, ticket));
+                        .commit(*upload, seal, self.key(around.token, ticket));
                 }
                 Action::Write(bytes) => self.append(&bytes, around),
                 Action::Abort => self.abort(around),
@@ -269,11 +274,11 @@ impl<M: Machine, S: Store> Session<M, S> {
         let key = self.key(around.token, 0);
         let begun = match around.store.begin(&order, key) {
             Ok(Opening::Open(upload)) => {
-                self.upload = Some(upload);
+                self.upload = Some(Box::new(upload));
                 Ok(Begun::Open)
             }
             Ok(Opening::Reserving(upload)) => {
-                self.upload = Some(upload);
+                self.upload = Some(Box::new(upload));
                 return;
             }
             Ok(Opening::Looking) => {
@@ -291,7 +296,7 @@ impl<M: Machine, S: Store> Session<M, S> {
         let progress = self.machine.progress();
         around.counters.messages.add(progress.begun - self.counted);
         self.counted = progress.begun;
-        if self.kept.is_empty() && progress.within_message && progress.begun != self.split {
+        if self.kept.is_none() && progress.within_message && progress.begun != self.split {
             self.split = progress.begun;
             around.counters.split_messages.add(1);
         }
@@ -304,6 +309,6 @@ impl<M: Machine, S: Store> Session<M, S> {
             why: error.to_string().into(),
         });
         self.machine.handle_lost(around.now);
-        self.kept.clear();
+        self.kept = None;
     }
 }

@@ -201,7 +201,7 @@ impl Receiver {
             Upload {
                 have: 0,
                 size,
-                digest,
+                digest: digest.map(Box::new),
                 explicit_end,
             },
         ))
@@ -345,7 +345,7 @@ impl Receiver {
             ticket,
             Seal {
                 size: upload.have,
-                digest: upload.digest,
+                digest: upload.digest.as_deref().copied(),
             },
         ));
         self.go(

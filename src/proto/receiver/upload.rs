@@ -40,7 +40,7 @@ pub(super) struct Upload {
     pub(super) have: u64,
     /// Bytes it was announced to have.
     pub(super) size: Option<u64>,
-    pub(super) digest: Option<Digest>,
+    pub(super) digest: Option<Box<Digest>>,
     /// Whether END completes it, and not the first DATA.
     pub(super) explicit_end: bool,
 }
@@ -112,12 +112,12 @@ impl Upload {
                 "the stored bytes are not as many as was said",
             ));
         }
-        match (self.digest, end.digest) {
+        match (self.digest.as_deref().copied(), end.digest) {
             (Some(put), Some(end)) if put != end => {
                 Err(Fault::Digest("END's digest is not the one that PUT gave"))
             }
             (put, end) => Ok(Upload {
-                digest: end.or(put),
+                digest: end.or(put).map(Box::new),
                 ..self.clone()
             }),
         }

@@ -166,7 +166,12 @@ impl Rig {
     /// Does what the machine asks for, until it asks for nothing.
     fn settle(&mut self) {
         loop {
-            while let Some(step) = self.machine.trace.pop_front() {
+            while let Some(step) = self
+                .machine
+                .trace
+                .as_mut()
+                .and_then(|trace| trace.pop_front())
+            {
                 self.steps.push(step);
             }
             if let Some(action) = self.machine.poll_action() {
