@@ -18,7 +18,7 @@ use piecemeal::store::{Done, FolderStore, Key, MemoryStore, Opening, Store};
 use tempfile::TempDir;
 
 const SIZE: usize = 4 << 10;
-const GROUPS: [usize; 3] = [1, 8, 64];
+const GROUPS: [usize; 4] = [1, 8, 64, 256];
 
 /// A store, and what the loop would know of it.
 struct Bench<S> {
@@ -67,6 +67,8 @@ impl<S: Store> Bench<S> {
             };
             self.store.commit(upload, seal, key);
         }
+        // As the loop does at the end of each turn.
+        self.store.flush();
         let mut left = count;
         while left > 0 {
             self.woken.recv().expect("the store lives");
@@ -80,7 +82,7 @@ impl<S: Store> Bench<S> {
 
 fn run<S: Store>(criterion: &mut Criterion, what: &str, mut open: impl FnMut() -> S) {
     let bytes = vec![7; SIZE];
-    let mut criterion_group = criterion.benchmark_group(format!("store/{what}"));
+    let mut criterion_group = criterion.benchmark_group(format!("commit/{what}"));
     criterion_group.sampling_mode(SamplingMode::Flat);
     for count in GROUPS {
         let mut bench = Bench::new(open());
@@ -98,7 +100,7 @@ fn run<S: Store>(criterion: &mut Criterion, what: &str, mut open: impl FnMut() -
     criterion_group.finish();
 }
 
-fn store(criterion: &mut Criterion) {
+fn commit(criterion: &mut Criterion) {
     // A folder for each, all deleted at the end: a file system may avoid what was just deleted,
     // and is then many times slower.
     let mut folders: Vec<TempDir> = Vec::new();
@@ -122,6 +124,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500))
         .sample_size(20);
-    targets = store
+    targets = commit
 }
 criterion_main!(benches);
