@@ -127,7 +127,8 @@ fn which_way_a_body_takes_is_as_it_was_asked_for_and_as_the_store_can() {
         FolderStore::open(&folder.path().join(name), Durability::None).expect("it opens")
     };
     assert_eq!(spliced(open("never"), Splicing::Never), 0);
-    assert!(spliced(open("auto"), Splicing::Auto) > 2_900_000);
+    // All but what is left at the end, which is cheaper to copy.
+    assert!(spliced(open("auto"), Splicing::Auto) > 2_000_000);
     assert!(spliced(open("always"), Splicing::Always) > 2_900_000);
     for name in ["never", "auto", "always"] {
         let stored = std::fs::read(folder.path().join(name).join("a")).expect("stored");
