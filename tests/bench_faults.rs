@@ -75,7 +75,17 @@ fn those_that_a_full_server_turns_away_are_counted() {
     let (stored, busy) = (number(&figures, "files"), errors(&figures, "busy"));
     assert_eq!(stored + busy + errors(&figures, "lost"), 100, "{figures}");
     assert_eq!(server.names().len() as u64, stored);
-    assert!(stored > 0 && busy > 0, "{figures}");
+    assert!(stored > 0, "{figures}");
+    // With no place left for it at all, none of its files can be stored.
+    let server = Server::start(&["--max-connections", "2"]);
+    let mut held = [server.client(), server.client()];
+    for (number, client) in held.iter_mut().enumerate() {
+        client.upload(&format!("held-{number}"), b"");
+    }
+    let to = ["--to", server.address(), "--files", "20"];
+    let figures = self::figures(&bench(&to).exits(3).out);
+    assert_eq!(number(&figures, "files"), 0);
+    assert!(errors(&figures, "busy") > 0, "{figures}");
 }
 
 #[test]
