@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use piecemeal::client::{Report, Why};
 use piecemeal::proto::Code;
 
-/// The table that `--help` of `send` ends with, and the program's own: all there are.
+/// The table that `--help` of `send` ends with, and the program's own: all there are but 129,
+/// which only `bench` has.
 pub(super) const SEND_HELP: &str = "\
 Exit codes:
   0    all went well
@@ -64,6 +65,33 @@ Exit codes:
   130  ended by SIGINT (Ctrl-C)
   143  ended by SIGTERM";
 
+/// That of `bench`.
+pub(super) const BENCH_HELP: &str = "\
+Latency lasts from a file's first byte, or from its connecting with --reconnect, to its receipt.
+Errors are counted by the server's code; lost, silent and wrong-answer are what bench saw itself.
+Leave some seconds between runs: ext4 is slow for a while in making files after many were removed.
+
+Exit codes:
+  0    every file was stored, or every text answered
+  1    another error; the server that bench starts didn't start
+  2    wrong usage
+  3    refused by the server, all of them, or a server that is not for it
+  4    can't connect, or the connection was lost
+  6    a receipt or an answer is not that of what was sent
+  7    the server broke the protocol
+  8    timed out
+  23   some files failed, others didn't
+  129  ended by SIGHUP
+  130  ended by SIGINT (Ctrl-C), with the figures so far
+  143  ended by SIGTERM, likewise";
+
+/// That of `bench compare`.
+pub(super) const COMPARE_HELP: &str = "\
+Exit codes:
+  0    both were read
+  2    wrong usage
+  9    one of them can't be read, or is no run";
+
 /// That of `demo`.
 pub(super) const DEMO_HELP: &str = "\
 Exit codes:
@@ -114,7 +142,7 @@ impl Exit {
                 Some(Code::Timeout) => Exit::TimedOut,
                 _ => Exit::Refused,
             },
-            Why::TakenForName => Exit::Refused,
+            Why::TakenForName | Why::TakenForText => Exit::Refused,
             Why::TimedOut => Exit::TimedOut,
             Why::Broken(_) => Exit::Protocol,
             Why::Local(_) | Why::Name { .. } => Exit::Local,

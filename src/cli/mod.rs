@@ -1,6 +1,7 @@
 //! The command line. Each command turns its arguments into the library's configuration, and what
 //! came of it into an [`Exit`].
 
+mod bench;
 mod demo;
 mod exit;
 mod lab;
@@ -46,6 +47,8 @@ enum Command {
     Say(say::Arguments),
     /// The tasks of a first course on sockets: their servers, their clients, and a checker
     Lab(lab::Arguments),
+    /// Measure how fast a server is: one of its own, or another
+    Bench(Box<bench::Arguments>),
     /// Draw what a traced connection did
     Trace(trace::Arguments),
     /// Show the whole thing at work: a server, 64 clients, 200 files
@@ -60,6 +63,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Send(arguments) => send::run(arguments),
         Command::Say(arguments) => say::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
+        Command::Bench(arguments) => bench::run(*arguments),
         Command::Trace(arguments) => trace::run(arguments),
         Command::Demo => demo::run(),
     };

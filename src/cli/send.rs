@@ -225,6 +225,7 @@ fn hint(why: &Why) -> &'static str {
         Why::Cut(_)
         | Why::Local(_)
         | Why::TakenForName
+        | Why::TakenForText
         | Why::Broken(_)
         | Why::Signal
         | Why::System(_) => "",

@@ -72,6 +72,9 @@ pub enum Why {
     /// The server took a text for the name of a file that is to come.
     #[error("the server took it for a file's name; does it run with --strings message?")]
     TakenForName,
+    /// The server took the name of a file that is to come for a text.
+    #[error("the server took a file's name for a text; does it run with --strings message?")]
+    TakenForText,
     /// The file can't be read.
     #[error("can't read it: {0}")]
     Local(String),

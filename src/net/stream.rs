@@ -92,6 +92,12 @@ impl Stream {
         self.socket().shutdown(Shutdown::Write)
     }
 
+    /// Makes the close that follows a reset: what was not sent yet is dropped, and the peer is told
+    /// of an error and not of an end.
+    pub fn reset_when_closed(&self) -> io::Result<()> {
+        self.socket().set_linger(Some(Duration::ZERO))
+    }
+
     fn socket(&self) -> SockRef<'_> {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream),

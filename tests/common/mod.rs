@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
+mod bench;
 mod client;
 mod fake;
 mod lines;
@@ -14,6 +15,7 @@ mod tools;
 
 use std::time::Duration;
 
+pub(crate) use bench::{NUMBERS, bench, errors, figures, number};
 pub(crate) use client::{Client, Reply};
 pub(crate) use fake::{Fake, Peer};
 pub(crate) use lines::Lines;
