@@ -1,0 +1,87 @@
+//! The bare loop: what making files costs with no network, protocol or server around it. One
+//! thread, a fresh folder, and as in the server's store each file is nameless until it is whole.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, syncfs};
+
+use super::measured::Sample;
+
+/// What is synced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    Nothing,
+    /// Each file before its link, the folder behind it: durable, one after the other.
+    Each,
+    /// So many files are written, synced by one call with all else on the disk, and linked;
+    /// another call follows.
+    Together(usize),
+}
+
+/// Makes files of this size for so long.
+pub(crate) fn make_files(
+    within: &Path,
+    size: usize,
+    load: Duration,
+    sync: Sync,
+) -> Result<Sample, String> {
+    let made = make(within, size, load, sync).map_err(|error| format!("the bare loop: {error}"))?;
+    let (count, seconds, cpu_s) = made;
+    Ok(Sample {
+        figure: count / seconds,
+        bytes: count * size as f64,
+        count,
+        server_cpu_s: Some(cpu_s),
+        ..Sample::default()
+    })
+}
+
+fn make(within: &Path, size: usize, load: Duration, sync: Sync) -> io::Result<(f64, f64, f64)> {
+    let folder = File::open(within)?;
+    let body = vec![b'x'; size];
+    let group = match sync {
+        Sync::Together(group) => group,
+        Sync::Nothing | Sync::Each => 1,
+    };
+    let (start, before) = (Instant::now(), own_cpu_s());
+    let mut made = 0_u32;
+    let mut files = Vec::with_capacity(group);
+    while start.elapsed() < load {
+        for _ in 0..group {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::TMPFILE;
+            let file = openat(&folder, ".", flags, Mode::from_raw_mode(0o644))?;
+            rustix::io::write(&file, &body)?;
+            if sync == Sync::Each {
+                rustix::fs::fsync(&file)?;
+            }
+            files.push(file);
+        }
+        if matches!(sync, Sync::Together(_)) {
+            syncfs(folder.as_fd())?;
+        }
+        for file in files.drain(..) {
+            made += 1;
+            let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let name = made.to_string();
+            linkat(CWD, nameless, &folder, name, AtFlags::SYMLINK_FOLLOW)?;
+        }
+        match sync {
+            Sync::Nothing => {}
+            Sync::Each => rustix::fs::fsync(&folder)?,
+            Sync::Together(_) => syncfs(folder.as_fd())?,
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    Ok((f64::from(made), seconds, own_cpu_s() - before))
+}
+
+/// Processor time of this thread.
+fn own_cpu_s() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+    nanoseconds.map_or(0.0, |nanoseconds: f64| nanoseconds / 1e9)
+}
