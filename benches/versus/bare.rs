@@ -11,6 +11,9 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, syncfs};
 
 use super::measured::Sample;
 
+/// Of these it is seen what a file costs.
+const PROBES: u32 = 64;
+
 /// What is synced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sync {
@@ -29,8 +32,9 @@ pub(crate) fn make_files(
     load: Duration,
     sync: Sync,
 ) -> Result<Sample, String> {
-    let made = make(within, size, load, sync).map_err(|error| format!("the bare loop: {error}"))?;
-    let (count, seconds, cpu_s) = made;
+    let start = Instant::now();
+    let made = make(within, size, sync, |_| start.elapsed() >= load);
+    let (count, seconds, cpu_s) = made.map_err(|error| format!("the bare loop: {error}"))?;
     Ok(Sample {
         figure: count / seconds,
         bytes: count * size as f64,
@@ -40,7 +44,20 @@ pub(crate) fn make_files(
     })
 }
 
-fn make(within: &Path, size: usize, load: Duration, sync: Sync) -> io::Result<(f64, f64, f64)> {
+/// What a file takes of the processor's time here: ten or twenty times more than usual where many
+/// were removed lately, since the file system then looks for places that weren't in use.
+pub(crate) fn price_of_a_file(within: &Path) -> io::Result<Duration> {
+    let (count, _, cpu_s) = make(within, 1, Sync::Nothing, |made| made >= PROBES)?;
+    Ok(Duration::from_secs_f64(cpu_s / count))
+}
+
+/// Makes files until it is enough of them. Gives how many, the seconds, and those of the processor.
+fn make(
+    within: &Path,
+    size: usize,
+    sync: Sync,
+    is_enough: impl Fn(u32) -> bool,
+) -> io::Result<(f64, f64, f64)> {
     let folder = File::open(within)?;
     let body = vec![b'x'; size];
     let group = match sync {
@@ -50,7 +67,7 @@ fn make(within: &Path, size: usize, load: Duration, sync: Sync) -> io::Result<(f
     let (start, before) = (Instant::now(), own_cpu_s());
     let mut made = 0_u32;
     let mut files = Vec::with_capacity(group);
-    while start.elapsed() < load {
+    while !is_enough(made) {
         for _ in 0..group {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::TMPFILE;
             let file = openat(&folder, ".", flags, Mode::from_raw_mode(0o644))?;

@@ -48,7 +48,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -285,14 +285,20 @@ fn describe(bench: &Bench, options: &Options) -> String {
     text
 }
 
-/// What the folder lies on, as `stat` names it.
+/// What the folder lies on: the kind of the mount that is nearest above it.
 fn file_system(path: &Path) -> String {
-    let stat = Command::new("stat")
-        .args(["-f", "-c", "%T"])
-        .arg(path)
-        .output();
-    let name = stat.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    name.unwrap_or_else(|_| "an unknown file system".to_owned())
+    let path = path.canonicalize().unwrap_or_default();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (at, kind) = (fields.next()?, fields.next()?);
+        path.starts_with(at).then_some((at.len(), kind))
+    });
+    // Of several at one place the last is on top.
+    let nearest = mounts.max_by_key(|(length, _)| *length);
+    nearest
+        .map_or("an unknown file system", |(_, kind)| kind)
+        .to_owned()
 }
 
 fn tell(line: impl Display) {

@@ -84,14 +84,19 @@ pub(crate) fn threads(bench: &Bench) -> Result<Stores, String> {
     })
 }
 
-/// `keep_alive` is how long it keeps a connection, in seconds.
-pub(crate) fn nginx(bench: &Bench, keep_alive: u32) -> Result<Stores, String> {
+/// Settings of nginx: as it comes, with larger pieces of a body than its usual 16k, or with a
+/// connection a request.
+pub(crate) const STOCK: &str = "";
+pub(crate) const TUNED: &str = "client_body_buffer_size 256k;";
+pub(crate) const CLOSING: &str = "keepalive_timeout 0;";
+
+pub(crate) fn nginx(bench: &Bench, settings: &str) -> Result<Stores, String> {
     let home = bench.place.fresh()?;
     let folder = home.join("files");
     fs::create_dir(&folder).map_err(|error| error.to_string())?;
     let server = Server::start(&bench.place.logs, |port| {
         let file = home.join("nginx.conf");
-        write(&file, &nginx_conf(&home, port, keep_alive))?;
+        write(&file, &nginx_conf(&home, port, settings))?;
         let mut command = NGINX.command()?;
         command.args(["-e", "stderr", "-p"]).arg(&home);
         command.arg("-c").arg(file);
@@ -104,7 +109,7 @@ pub(crate) fn nginx(bench: &Bench, keep_alive: u32) -> Result<Stores, String> {
     })
 }
 
-fn nginx_conf(home: &Path, port: u16, keep_alive: u32) -> String {
+fn nginx_conf(home: &Path, port: u16, settings: &str) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = temporary.map(|what| format!("  {what}_temp_path {};", within(home, what)));
     // Started as root, its worker would be somebody who can't write here.
@@ -121,9 +126,7 @@ http {{
   access_log off;
 {temporary}
   client_max_body_size 0;
-  # More than its usual 16k: a large body is then written in larger pieces.
-  client_body_buffer_size 256k;
-  keepalive_timeout {keep_alive};
+  {settings}
   keepalive_requests 1000000000;
   server {{
     listen 127.0.0.1:{port} backlog=4096;

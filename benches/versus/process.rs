@@ -81,7 +81,10 @@ impl Process {
 
     fn last_words(&self) -> String {
         let said = self.said();
-        let line = said.lines().rev().find(|line| !line.trim().is_empty());
+        let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+        // The one that says so, or the last.
+        let is_error = |line: &&str| ["rror", "emerg"].iter().any(|it| line.contains(it));
+        let line = lines.clone().find(is_error).or(lines.next_back());
         match line {
             Some(line) => format!(": {}", escaped(line.trim())),
             None => String::new(),

@@ -105,7 +105,7 @@ pub(super) fn memory() -> Row {
                 grown(bench, &peers::piecemeal(bench, &PATIENT)?.server)
             }),
             contender("nginx", idle, |bench| {
-                let Stores { server, .. } = peers::nginx(bench, 60)?;
+                let Stores { server, .. } = peers::nginx(bench, peers::TUNED)?;
                 grown(bench, &server)
             }),
             contender("redis", idle, |bench| grown(bench, &peers::redis(bench)?)),
