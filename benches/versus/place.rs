@@ -100,6 +100,24 @@ impl Place {
         }
     }
 
+    /// Removes everything, on all processors: there may be millions of files.
+    pub(crate) fn remove(self) {
+        let folders = Mutex::new(self.used.into_inner().expect("nobody panics in between"));
+        let next = || folders.lock().expect("nobody panics in between").pop();
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(folder) = next() {
+                        let _ = fs::remove_dir_all(folder);
+                    }
+                });
+            }
+        });
+        // The rest goes with the folder itself.
+        drop(self.folder);
+    }
+
     /// Removes older folders where there is little room. Says whether it did.
     pub(crate) fn make_room(&self) -> bool {
         let room = rustix::fs::statvfs(self.path()).map(|it| it.f_bavail * it.f_frsize);

@@ -13,7 +13,7 @@ const SIZE: usize = 4 << 10;
 const TINY: usize = 1 << 10;
 /// As many as there are connections.
 const GROUP: usize = 64;
-const CURVE: [usize; 5] = [1, 4, 16, 64, 256];
+const CURVE: [usize; 4] = [1, 8, 64, 256];
 
 const NONE: [&str; 2] = ["--durability", "none"];
 const WRK: &str = "wrk -t 1 -c 64, PUT";
@@ -128,7 +128,7 @@ pub(super) fn curve() -> Row {
     let contenders = CURVE.into_iter().flat_map(|connections| {
         let count = connections.to_string();
         let arguments = move |bench: &Bench, stores: &Stores| {
-            let load = bench.scale.curve;
+            let load = bench.scale.load;
             let options = ["--size", "4KiB", "--connections", &count];
             files_for(bench, stores, &options, load)
         };
@@ -139,7 +139,7 @@ pub(super) fn curve() -> Row {
             }),
             point("nginx", "wrk -t 1, PUT", connections, move |bench| {
                 let nginx = peers::nginx(bench, peers::TUNED)?;
-                let load = bench.scale.curve;
+                let load = bench.scale.load;
                 counted(&nginx, loads::wrk(bench, &nginx, connections, SIZE, load)?)
             }),
             point("threads", "piecemeal bench", connections, move |bench| {
