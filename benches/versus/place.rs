@@ -17,9 +17,6 @@ use super::bare::price_of_a_file;
 use super::process::kill_all;
 use super::tell;
 
-/// Memory and page cache are touched before the first large file: a virtual machine's is several
-/// times slower when it is used for the first time.
-const TOUCHED: u64 = 6 << 30;
 /// With less room on the disk, older folders go before the next row, which then is slower.
 const ROOM: u64 = 8 << 30;
 /// A folder where a file costs no more is taken; else the best of so many.
@@ -158,15 +155,18 @@ fn end(folder: &Path, code: i32, why: &str) {
     std::process::exit(code);
 }
 
-/// Makes the system give memory that has been used before: fills some, and gives it back.
-pub(crate) fn touch_memory() {
+/// Uses so many bytes of memory, or a third of what is free, and gives them back.
+pub(crate) fn touch_memory(bytes: u64) {
+    if bytes == 0 {
+        return;
+    }
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = super::process::figure(&info, "MemAvailable").unwrap_or(0.0) * 1024.0;
     let Ok(mut file) = tempfile::tempfile_in("/dev/shm") else {
         return;
     };
     let block = vec![1; 1 << 20];
-    for written in 0..TOUCHED >> 20 {
+    for written in 0..bytes >> 20 {
         let is_enough = (written << 20) as f64 > free / 3.0;
         if is_enough || file.write_all(&block).is_err() {
             break;

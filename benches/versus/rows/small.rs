@@ -55,7 +55,7 @@ pub(super) fn kept_connections() -> Row {
         limit: Some(("bare loop", "piecemeal")),
         note: "For the same time each, so whoever is faster fills a larger folder. wrk doesn't \
                pipeline; piecemeal without pipelining is there to compare.",
-        has_large_files: false,
+        touched: 0,
     }
 }
 
@@ -87,7 +87,7 @@ pub(super) fn durable() -> Row {
         limit: Some(("groups of 64", "piecemeal")),
         note: "Without a journal piecemeal syncs each file once more, behind its link, which the \
                first loop doesn't.",
-        has_large_files: false,
+        touched: 0,
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) fn connection_a_file() -> Row {
         targets: vec![Target::AtLeast(1.5, "piecemeal", "nginx")],
         limit: None,
         note: "No durability. A connection is made, brings one file, and is closed.",
-        has_large_files: false,
+        touched: 0,
     }
 }
 
@@ -155,7 +155,7 @@ pub(super) fn curve() -> Row {
         targets: Vec::new(),
         limit: None,
         note: "Kept connections; each sends a file when it has the receipt of the one before.",
-        has_large_files: false,
+        touched: 0,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn texts() -> Row {
         limit: None,
         note: "piecemeal runs with --strings message --quiet, and is sent four letters, which it \
                sends back behind its greeting; redis answers PING.",
-        has_large_files: false,
+        touched: 0,
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) fn beside_idle() -> Row {
         targets: vec![Target::AtLeast(0.95, "piecemeal", "without them")],
         limit: None,
         note: "No durability, pipeline 1.",
-        has_large_files: false,
+        touched: 0,
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) fn memory() -> Row {
         note: "What the server's anonymous resident memory grows by, divided by the connections. \
                The kernel's own for sockets and threads comes on top. nginx has set its places \
                aside beforehand, and touches them as they are used.",
-        has_large_files: false,
+        touched: 0,
     }
 }
 
