@@ -12,6 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use piecemeal::proto::name::{Name, NameRules};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
@@ -31,8 +32,9 @@ pub(crate) fn serve(address: &str, folder: &str) -> io::Result<()> {
     let folder = Arc::new(OwnedFd::from(File::open(folder)?));
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     loop {
-        // Out of descriptors or threads: this connection is lost, and the others go on.
         let Ok((stream, _)) = listener.accept() else {
+            // Out of descriptors, most likely: others have to end first.
+            thread::sleep(Duration::from_millis(10));
             continue;
         };
         let folder = Arc::clone(&folder);
@@ -62,7 +64,10 @@ fn attend(stream: &TcpStream, folder: &OwnedFd) -> io::Result<()> {
                     name = Some(good);
                     "OK".to_owned()
                 }
-                Err(why) => why,
+                Err(why) => {
+                    name = None;
+                    why
+                }
             },
             // DATA_1B to DATA_8B: a length of as many bytes, and the body.
             2..=9 => {
