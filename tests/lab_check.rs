@@ -328,19 +328,26 @@ fn a_signal_ends_the_check_and_the_server() {
     if !python_is_there() {
         return;
     }
-    let temporary = tempfile::tempdir().expect("a folder");
-    let (start, address) = mortal(temporary.path());
-    let mut child = command(PROGRAM)
-        .args([
-            "lab", "check", "--task", "hello", "--start", &start, &address,
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let lines = Lines::of(child.stdout.take().expect("it is piped"));
-    lines.wait_for(|line| line.starts_with("PASS hello.1 "));
-    signal(&child, Signal::INT);
-    let status = child.wait().expect("it ends");
-    assert_eq!(status.code(), Some(130));
-    assert!(TcpStream::connect(&address).is_err(), "it is still there");
+    let ends = [(Signal::INT, 130), (Signal::HUP, 129), (Signal::QUIT, 131)];
+    for (sent, code) in ends {
+        let temporary = tempfile::tempdir().expect("a folder");
+        let (start, address) = mortal(temporary.path());
+        let mut child = command(PROGRAM)
+            .args([
+                "lab", "check", "--task", "hello", "--start", &start, &address,
+            ])
+            .env("TMPDIR", temporary.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let lines = Lines::of(child.stdout.take().expect("it is piped"));
+        lines.wait_for(|line| line.starts_with("PASS hello.1 "));
+        signal(&child, sent);
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code));
+        assert!(TcpStream::connect(&address).is_err(), "it is still there");
+        let left = fs::read_dir(temporary.path()).expect("a folder").flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["mortal.py"], "folders are left behind");
+    }
 }

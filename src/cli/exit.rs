@@ -107,7 +107,9 @@ Exit codes:
   1    a case failed, or another error
   2    wrong usage
   3    no case failed, but something can't be told
+  129  ended by SIGHUP
   130  ended by SIGINT (Ctrl-C)
+  131  ended by SIGQUIT
   143  ended by SIGTERM";
 
 /// How the program ends.

@@ -15,7 +15,7 @@ use piecemeal::lab::check::{self, CheckError, Checked, Settings, Tally, Verdict}
 use piecemeal::lab::{Grammar, Task};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::text::escaped;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::{print, tell};
@@ -84,7 +84,8 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         return Exit::Success;
     }
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM] {
+    // All that a terminal sends is among them: whatever ends the check ends the server with it.
+    for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         let flag = usize::try_from(number).unwrap_or(1);
         // A second one ends the program at once, as if nobody had listened for the first.
         let registered = signal_hook::flag::register_usize(number, Arc::clone(&signal), flag);
