@@ -24,7 +24,7 @@ use crate::cli::{print, tell};
 #[command(after_help = exit::CHECK_HELP)]
 pub(super) struct Arguments {
     /// Which task the server is for: hello, or 1 to 6
-    #[arg(long, env = "PIECEMEAL_TASK", value_name = "TASK")]
+    #[arg(long, env = "PIECEMEAL_LAB_TASK", value_name = "TASK")]
     task: Task,
 
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
@@ -33,37 +33,37 @@ pub(super) struct Arguments {
 
     /// The folder that the server stores files into, to see whether they are right; it is looked
     /// through with all its folders
-    #[arg(long, env = "PIECEMEAL_DIR", value_name = "DIR")]
+    #[arg(long, env = "PIECEMEAL_LAB_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
 
     /// Start the server by this command, in DIR or in a fresh folder, watch its memory and
     /// processor time, and start it again when a case kills it
-    #[arg(long, env = "PIECEMEAL_START", value_name = "COMMAND")]
+    #[arg(long, env = "PIECEMEAL_LAB_START", value_name = "COMMAND")]
     start: Option<String>,
 
     /// How messages are laid out: u1 (also called raw), u2, u3, u4 or framed
-    #[arg(long, env = "PIECEMEAL_GRAMMAR", value_name = "GRAMMAR", value_parser = grammar, default_value = "u1")]
+    #[arg(long, env = "PIECEMEAL_LAB_GRAMMAR", value_name = "GRAMMAR", value_parser = grammar, default_value = "u1")]
     grammar: Grammar,
 
     /// Run only these cases, like 6.4; may be repeated, or have commas
     #[arg(
         long,
-        env = "PIECEMEAL_ONLY",
+        env = "PIECEMEAL_LAB_ONLY",
         value_name = "CASE",
         value_delimiter = ','
     )]
     only: Vec<String>,
 
     /// List the task's cases, and run none
-    #[arg(long, env = "PIECEMEAL_LIST", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PIECEMEAL_LAB_LIST", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     list: bool,
 
     /// Print one JSON document instead of text
-    #[arg(long, env = "PIECEMEAL_JSON", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PIECEMEAL_LAB_JSON", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     json: bool,
 
     /// Also write a JUnit report to this file
-    #[arg(long, env = "PIECEMEAL_JUNIT", value_name = "FILE")]
+    #[arg(long, env = "PIECEMEAL_LAB_JUNIT", value_name = "FILE")]
     junit: Option<PathBuf>,
 }
 
