@@ -266,6 +266,29 @@ fn reports_for_programs_say_the_same() {
     assert!(suite.test_cases[0].name.starts_with("6.1 "));
 }
 
+#[test]
+fn a_run_that_cannot_begin_is_reported_too() {
+    let closed = ClosedPort::new();
+    let temporary = tempfile::tempdir().expect("a folder");
+    let file = temporary.path().join("report.xml");
+    fs::write(&file, "an old report").expect("a file");
+    let junit = file.to_str().expect("it is text");
+    let arguments = ["--task", "6", "--json", "--junit", junit, &closed.address];
+    let ran = check(&arguments).exits(3);
+    let report: Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    let error = report["error"].as_str().expect("a reason");
+    assert!(error.contains("nobody listens"), "{report:#}");
+    assert_eq!(report["exit"], 3);
+    let xml = fs::read_to_string(&file).expect("it was written");
+    let xml = quick_junit::Report::deserialize_from_str(&xml).expect("it is JUnit's");
+    assert_eq!((xml.tests, xml.errors), (1, 1));
+
+    let nowhere = temporary.path().join("missing/report.xml");
+    let junit = nowhere.to_str().expect("it is text");
+    let ran = check(&["--task", "6", "--junit", junit, &closed.address]).exits(2);
+    ran.line_with(&["can't write", "missing/report.xml", "--junit"]);
+}
+
 /// A hello server that ends itself when a text is no UTF-8.
 const MORTAL: &str = r#"
 import os, socket, sys

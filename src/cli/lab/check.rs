@@ -1,8 +1,9 @@
 //! `piecemeal lab check`.
 
-use std::fs;
+use std::fmt::Display;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -83,6 +84,15 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         }
         return Exit::Success;
     }
+    // Made before the run: nobody shall take an old report for this run's, nor wait minutes to
+    // learn that there is no place for one.
+    let junit = match arguments.junit.as_deref().map(Junit::create).transpose() {
+        Ok(junit) => junit,
+        Err(error) => {
+            tell(format_args!("piecemeal: {error}"));
+            return Exit::Usage;
+        }
+    };
     let signal = Arc::new(AtomicUsize::new(0));
     // All that a terminal sends is among them: whatever ends the check ends the server with it.
     for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
@@ -115,10 +125,14 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         Ok(all) => all,
         Err(error) => {
             tell(format_args!("piecemeal: {error}"));
-            return failed(&error, &signal);
+            let exit = failed(&error, &signal);
+            if let Err(error) = give_up(&settings, &error, exit, arguments.json, junit) {
+                tell(format_args!("piecemeal: {error}"));
+            }
+            return exit;
         }
     };
-    if let Err(error) = finish(&settings, &all, &tally, arguments.json, arguments.junit) {
+    if let Err(error) = finish(&settings, &all, &tally, arguments.json, junit) {
         tell(format_args!("piecemeal: {error}"));
         return Exit::Other;
     }
@@ -131,7 +145,7 @@ fn finish(
     all: &[Checked],
     tally: &Tally,
     json: bool,
-    junit: Option<PathBuf>,
+    junit: Option<Junit>,
 ) -> Result<(), String> {
     if json {
         let document = json::document(settings, all, tally);
@@ -139,15 +153,52 @@ fn finish(
     } else {
         print(text::summary(settings, tally));
     }
-    if let Some(path) = junit {
-        let document = junit::document(settings, all)
-            .map_err(|error| format!("can't write JUnit's XML: {error}"))?;
-        fs::write(&path, document).map_err(|error| {
-            let path = escaped(path.as_os_str().as_encoded_bytes()).to_string();
-            format!("can't write {path}: {error}")
-        })?;
+    match junit {
+        Some(junit) => junit.write(junit::document(settings, all)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Writes the reports of a run that could not begin.
+fn give_up(
+    settings: &Settings,
+    error: &CheckError,
+    exit: Exit,
+    json: bool,
+    junit: Option<Junit>,
+) -> Result<(), String> {
+    if json {
+        let document = json::error(settings, error, exit.code());
+        write(&document.map_err(|error| format!("can't write JSON: {error}"))?);
+    }
+    match junit {
+        Some(junit) => junit.write(junit::error(settings, error)),
+        None => Ok(()),
+    }
+}
+
+/// The file of JUnit's report, empty until the end.
+struct Junit {
+    path: String,
+    file: File,
+}
+
+impl Junit {
+    fn create(path: &Path) -> Result<Junit, String> {
+        let shown = escaped(path.as_os_str().as_encoded_bytes()).to_string();
+        match File::create(path) {
+            Ok(file) => Ok(Junit { path: shown, file }),
+            Err(error) => Err(format!(
+                "can't write {shown}: {error}; --junit takes the name of a file in a folder that is there"
+            )),
+        }
+    }
+
+    fn write<E: Display>(mut self, document: Result<String, E>) -> Result<(), String> {
+        let document = document.map_err(|error| format!("can't write JUnit's XML: {error}"))?;
+        let written = self.file.write_all(document.as_bytes());
+        written.map_err(|error| format!("can't write {}: {error}", self.path))
+    }
 }
 
 fn failed(error: &CheckError, signal: &AtomicUsize) -> Exit {
