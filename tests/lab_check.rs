@@ -347,6 +347,22 @@ fn a_server_that_a_case_kills_is_started_again_and_none_is_left_behind() {
 }
 
 #[test]
+fn a_port_that_an_earlier_run_left_taken_is_waited_for() {
+    if !python_is_there() {
+        return;
+    }
+    let temporary = tempfile::tempdir().expect("a folder");
+    let (start, address) = mortal(temporary.path());
+    // What a server without SO_REUSEADDR does for a minute, once.
+    let refusal = "test -e tried || { touch tried; echo 'Address already in use'; exit 1; }";
+    let start = format!("{refusal}; {start}");
+    let arguments = ["--task", "hello", "--only", "hello.1", "--start", &start];
+    let ran = check(&[&arguments[..], &[&address]].concat()).exits(0);
+    assert!(ran.err.contains("waiting for"), "{ran:#?}");
+    assert!(ran.err.contains(&address), "{ran:#?}");
+}
+
+#[test]
 fn a_signal_ends_the_check_and_the_server() {
     if !python_is_there() {
         return;
