@@ -225,7 +225,12 @@ fn a_server_is_not_started_where_another_one_listens() {
 fn the_cases_are_listed_and_others_are_wrong_usage() {
     let ran = check(&["--task", "6", "--list"]).exits(0);
     assert!(ran.out.lines().count() > 40, "{ran:#?}");
-    assert!(ran.out.contains("6.9 "), "{ran:#?}");
+    let listed = |ran: &Ran, id: &str| ran.out.lines().any(|line| line.trim().starts_with(id));
+    assert!(!listed(&ran, "6.9 "), "it is not asked in u1: {ran:#?}");
+    let ran = check(&["--task", "6", "--list", "--grammar", "u2"]).exits(0);
+    assert!(listed(&ran, "6.9 "), "{ran:#?}");
+    let ran = check(&["--task", "6", "--list", "--only", "6.2,6.3"]).exits(0);
+    assert_eq!(ran.out.lines().count(), 2, "{ran:#?}");
     let usage = |arguments: &[&str], says: &str| {
         let ran = check(arguments).exits(2);
         assert!(ran.err.contains(says), "{ran:#?}");
@@ -233,6 +238,8 @@ fn the_cases_are_listed_and_others_are_wrong_usage() {
     usage(&["--task", "6", "--only", "6.999"], "6.1 to 6.");
     usage(&["--task", "5", "--grammar", "u3"], "u1, u2 or framed");
     usage(&["--task", "6", "--only", "6.9"], "not asked");
+    usage(&["--task", "6", "--list", "--only", "6.9"], "not asked");
+    usage(&["--task", "6", "--only", ""], "names no case");
     usage(&["--task", "6", "--dir", "/is/not/there"], "no folder");
 }
 

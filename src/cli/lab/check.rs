@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     )]
     only: Vec<String>,
 
-    /// List the task's cases, and run none
+    /// List the cases that would be run in this grammar, and run none
     #[arg(long, env = "PIECEMEAL_LAB_LIST", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     list: bool,
 
@@ -79,10 +79,7 @@ fn grammar(text: &str) -> Result<Grammar, String> {
 
 pub(super) fn run(arguments: Arguments) -> Exit {
     if arguments.list {
-        for case in check::cases::of(arguments.task) {
-            print(text::listed(case));
-        }
-        return Exit::Success;
+        return list(&arguments);
     }
     // Made before the run: nobody shall take an old report for this run's, nor wait minutes to
     // learn that there is no place for one.
@@ -137,6 +134,20 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         return Exit::Other;
     }
     signalled(&signal).unwrap_or(Exit::Checked(tally.exit_code()))
+}
+
+/// Lists the cases that a run with the same arguments would run.
+fn list(arguments: &Arguments) -> Exit {
+    match check::select(arguments.task, arguments.grammar, &arguments.only) {
+        Ok(cases) => {
+            cases.iter().for_each(|case| print(text::listed(case)));
+            Exit::Success
+        }
+        Err(error) => {
+            tell(format_args!("piecemeal: {error}"));
+            Exit::Usage
+        }
+    }
 }
 
 /// Prints what stands at the end, and writes the reports.
