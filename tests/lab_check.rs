@@ -225,7 +225,12 @@ fn a_server_is_not_started_where_another_one_listens() {
 fn the_cases_are_listed_and_others_are_wrong_usage() {
     let ran = check(&["--task", "6", "--list"]).exits(0);
     assert!(ran.out.lines().count() > 40, "{ran:#?}");
-    assert!(ran.out.contains("6.9 "), "{ran:#?}");
+    let listed = |ran: &Ran, id: &str| ran.out.lines().any(|line| line.trim().starts_with(id));
+    assert!(!listed(&ran, "6.9 "), "it is not asked in u1: {ran:#?}");
+    let ran = check(&["--task", "6", "--list", "--grammar", "u2"]).exits(0);
+    assert!(listed(&ran, "6.9 "), "{ran:#?}");
+    let ran = check(&["--task", "6", "--list", "--only", "6.2,6.3"]).exits(0);
+    assert_eq!(ran.out.lines().count(), 2, "{ran:#?}");
     let usage = |arguments: &[&str], says: &str| {
         let ran = check(arguments).exits(2);
         assert!(ran.err.contains(says), "{ran:#?}");
@@ -233,6 +238,8 @@ fn the_cases_are_listed_and_others_are_wrong_usage() {
     usage(&["--task", "6", "--only", "6.999"], "6.1 to 6.");
     usage(&["--task", "5", "--grammar", "u3"], "u1, u2 or framed");
     usage(&["--task", "6", "--only", "6.9"], "not asked");
+    usage(&["--task", "6", "--list", "--only", "6.9"], "not asked");
+    usage(&["--task", "6", "--only", ""], "names no case");
     usage(&["--task", "6", "--dir", "/is/not/there"], "no folder");
 }
 
@@ -264,6 +271,29 @@ fn reports_for_programs_say_the_same() {
     let suite = &xml.test_suites[0];
     assert_eq!((suite.tests, suite.failures), (2, 1));
     assert!(suite.test_cases[0].name.starts_with("6.1 "));
+}
+
+#[test]
+fn a_run_that_cannot_begin_is_reported_too() {
+    let closed = ClosedPort::new();
+    let temporary = tempfile::tempdir().expect("a folder");
+    let file = temporary.path().join("report.xml");
+    fs::write(&file, "an old report").expect("a file");
+    let junit = file.to_str().expect("it is text");
+    let arguments = ["--task", "6", "--json", "--junit", junit, &closed.address];
+    let ran = check(&arguments).exits(3);
+    let report: Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    let error = report["error"].as_str().expect("a reason");
+    assert!(error.contains("nobody listens"), "{report:#}");
+    assert_eq!(report["exit"], 3);
+    let xml = fs::read_to_string(&file).expect("it was written");
+    let xml = quick_junit::Report::deserialize_from_str(&xml).expect("it is JUnit's");
+    assert_eq!((xml.tests, xml.errors), (1, 1));
+
+    let nowhere = temporary.path().join("missing/report.xml");
+    let junit = nowhere.to_str().expect("it is text");
+    let ran = check(&["--task", "6", "--junit", junit, &closed.address]).exits(2);
+    ran.line_with(&["can't write", "missing/report.xml", "--junit"]);
 }
 
 /// A hello server that ends itself when a text is no UTF-8.
@@ -324,23 +354,46 @@ fn a_server_that_a_case_kills_is_started_again_and_none_is_left_behind() {
 }
 
 #[test]
-fn a_signal_ends_the_check_and_the_server() {
+fn a_port_that_an_earlier_run_left_taken_is_waited_for() {
     if !python_is_there() {
         return;
     }
     let temporary = tempfile::tempdir().expect("a folder");
     let (start, address) = mortal(temporary.path());
-    let mut child = command(PROGRAM)
-        .args([
-            "lab", "check", "--task", "hello", "--start", &start, &address,
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let lines = Lines::of(child.stdout.take().expect("it is piped"));
-    lines.wait_for(|line| line.starts_with("PASS hello.1 "));
-    signal(&child, Signal::INT);
-    let status = child.wait().expect("it ends");
-    assert_eq!(status.code(), Some(130));
-    assert!(TcpStream::connect(&address).is_err(), "it is still there");
+    // What a server without SO_REUSEADDR does for a minute, once.
+    let refusal = "test -e tried || { touch tried; echo 'Address already in use'; exit 1; }";
+    let start = format!("{refusal}; {start}");
+    let arguments = ["--task", "hello", "--only", "hello.1", "--start", &start];
+    let ran = check(&[&arguments[..], &[&address]].concat()).exits(0);
+    assert!(ran.err.contains("waiting for"), "{ran:#?}");
+    assert!(ran.err.contains(&address), "{ran:#?}");
+}
+
+#[test]
+fn a_signal_ends_the_check_and_the_server() {
+    if !python_is_there() {
+        return;
+    }
+    let ends = [(Signal::INT, 130), (Signal::HUP, 129), (Signal::QUIT, 131)];
+    for (sent, code) in ends {
+        let temporary = tempfile::tempdir().expect("a folder");
+        let (start, address) = mortal(temporary.path());
+        let mut child = command(PROGRAM)
+            .args([
+                "lab", "check", "--task", "hello", "--start", &start, &address,
+            ])
+            .env("TMPDIR", temporary.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let lines = Lines::of(child.stdout.take().expect("it is piped"));
+        lines.wait_for(|line| line.starts_with("PASS hello.1 "));
+        signal(&child, sent);
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code));
+        assert!(TcpStream::connect(&address).is_err(), "it is still there");
+        let left = fs::read_dir(temporary.path()).expect("a folder").flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["mortal.py"], "folders are left behind");
+    }
 }

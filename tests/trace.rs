@@ -317,3 +317,20 @@ fn a_trace_that_nobody_reads_stops_no_upload_and_what_is_dropped_is_said() {
         .err
         .wait_for(|line| line.contains("lines were dropped"));
 }
+
+#[test]
+fn a_drawing_never_replaces_its_own_trace() {
+    let home = tempfile::tempdir().unwrap();
+    let trace = home.path().join("trace");
+    fs::write(&trace, "a trace").unwrap();
+    let linked = home.path().join("linked");
+    fs::hard_link(&trace, &linked).unwrap();
+    let pointing = home.path().join("pointing");
+    std::os::unix::fs::symlink("trace", &pointing).unwrap();
+    let text = |path: &Path| path.to_str().expect("it is text").to_owned();
+    for svg in [&trace, &linked, &pointing] {
+        let ran = piecemeal(&["trace", &text(&trace), "--svg", &text(svg)]).exits(2);
+        ran.line_with(&["is the trace itself", "name another file"]);
+        assert_eq!(fs::read(&trace).unwrap(), b"a trace");
+    }
+}

@@ -107,7 +107,9 @@ Exit codes:
   1    a case failed, or another error
   2    wrong usage
   3    no case failed, but something can't be told
+  129  ended by SIGHUP
   130  ended by SIGINT (Ctrl-C)
+  131  ended by SIGQUIT
   143  ended by SIGTERM";
 
 /// How the program ends.
@@ -129,7 +131,7 @@ pub(super) enum Exit {
 }
 
 impl Exit {
-    fn code(self) -> u8 {
+    pub(super) fn code(self) -> u8 {
         match self {
             Exit::Success => 0,
             Exit::Other => 1,

@@ -1,8 +1,9 @@
 //! `piecemeal lab check`.
 
-use std::fs;
+use std::fmt::Display;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,7 +16,7 @@ use piecemeal::lab::check::{self, CheckError, Checked, Settings, Tally, Verdict}
 use piecemeal::lab::{Grammar, Task};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::text::escaped;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::{print, tell};
@@ -24,7 +25,7 @@ use crate::cli::{print, tell};
 #[command(after_help = exit::CHECK_HELP)]
 pub(super) struct Arguments {
     /// Which task the server is for: hello, or 1 to 6
-    #[arg(long, env = "PIECEMEAL_TASK", value_name = "TASK")]
+    #[arg(long, env = "PIECEMEAL_LAB_TASK", value_name = "TASK")]
     task: Task,
 
     /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH
@@ -33,37 +34,37 @@ pub(super) struct Arguments {
 
     /// The folder that the server stores files into, to see whether they are right; it is looked
     /// through with all its folders
-    #[arg(long, env = "PIECEMEAL_DIR", value_name = "DIR")]
+    #[arg(long, env = "PIECEMEAL_LAB_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
 
     /// Start the server by this command, in DIR or in a fresh folder, watch its memory and
     /// processor time, and start it again when a case kills it
-    #[arg(long, env = "PIECEMEAL_START", value_name = "COMMAND")]
+    #[arg(long, env = "PIECEMEAL_LAB_START", value_name = "COMMAND")]
     start: Option<String>,
 
     /// How messages are laid out: u1 (also called raw), u2, u3, u4 or framed
-    #[arg(long, env = "PIECEMEAL_GRAMMAR", value_name = "GRAMMAR", value_parser = grammar, default_value = "u1")]
+    #[arg(long, env = "PIECEMEAL_LAB_GRAMMAR", value_name = "GRAMMAR", value_parser = grammar, default_value = "u1")]
     grammar: Grammar,
 
     /// Run only these cases, like 6.4; may be repeated, or have commas
     #[arg(
         long,
-        env = "PIECEMEAL_ONLY",
+        env = "PIECEMEAL_LAB_ONLY",
         value_name = "CASE",
         value_delimiter = ','
     )]
     only: Vec<String>,
 
-    /// List the task's cases, and run none
-    #[arg(long, env = "PIECEMEAL_LIST", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    /// List the cases that would be run in this grammar, and run none
+    #[arg(long, env = "PIECEMEAL_LAB_LIST", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     list: bool,
 
     /// Print one JSON document instead of text
-    #[arg(long, env = "PIECEMEAL_JSON", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PIECEMEAL_LAB_JSON", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     json: bool,
 
     /// Also write a JUnit report to this file
-    #[arg(long, env = "PIECEMEAL_JUNIT", value_name = "FILE")]
+    #[arg(long, env = "PIECEMEAL_LAB_JUNIT", value_name = "FILE")]
     junit: Option<PathBuf>,
 }
 
@@ -78,13 +79,20 @@ fn grammar(text: &str) -> Result<Grammar, String> {
 
 pub(super) fn run(arguments: Arguments) -> Exit {
     if arguments.list {
-        for case in check::cases::of(arguments.task) {
-            print(text::listed(case));
-        }
-        return Exit::Success;
+        return list(&arguments);
     }
+    // Made before the run: nobody shall take an old report for this run's, nor wait minutes to
+    // learn that there is no place for one.
+    let junit = match arguments.junit.as_deref().map(Junit::create).transpose() {
+        Ok(junit) => junit,
+        Err(error) => {
+            tell(format_args!("piecemeal: {error}"));
+            return Exit::Usage;
+        }
+    };
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM] {
+    // All that a terminal sends is among them: whatever ends the check ends the server with it.
+    for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         let flag = usize::try_from(number).unwrap_or(1);
         // A second one ends the program at once, as if nobody had listened for the first.
         let registered = signal_hook::flag::register_usize(number, Arc::clone(&signal), flag);
@@ -114,14 +122,32 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         Ok(all) => all,
         Err(error) => {
             tell(format_args!("piecemeal: {error}"));
-            return failed(&error, &signal);
+            let exit = failed(&error, &signal);
+            if let Err(error) = give_up(&settings, &error, exit, arguments.json, junit) {
+                tell(format_args!("piecemeal: {error}"));
+            }
+            return exit;
         }
     };
-    if let Err(error) = finish(&settings, &all, &tally, arguments.json, arguments.junit) {
+    if let Err(error) = finish(&settings, &all, &tally, arguments.json, junit) {
         tell(format_args!("piecemeal: {error}"));
         return Exit::Other;
     }
     signalled(&signal).unwrap_or(Exit::Checked(tally.exit_code()))
+}
+
+/// Lists the cases that a run with the same arguments would run.
+fn list(arguments: &Arguments) -> Exit {
+    match check::select(arguments.task, arguments.grammar, &arguments.only) {
+        Ok(cases) => {
+            cases.iter().for_each(|case| print(text::listed(case)));
+            Exit::Success
+        }
+        Err(error) => {
+            tell(format_args!("piecemeal: {error}"));
+            Exit::Usage
+        }
+    }
 }
 
 /// Prints what stands at the end, and writes the reports.
@@ -130,7 +156,7 @@ fn finish(
     all: &[Checked],
     tally: &Tally,
     json: bool,
-    junit: Option<PathBuf>,
+    junit: Option<Junit>,
 ) -> Result<(), String> {
     if json {
         let document = json::document(settings, all, tally);
@@ -138,15 +164,52 @@ fn finish(
     } else {
         print(text::summary(settings, tally));
     }
-    if let Some(path) = junit {
-        let document = junit::document(settings, all)
-            .map_err(|error| format!("can't write JUnit's XML: {error}"))?;
-        fs::write(&path, document).map_err(|error| {
-            let path = escaped(path.as_os_str().as_encoded_bytes()).to_string();
-            format!("can't write {path}: {error}")
-        })?;
+    match junit {
+        Some(junit) => junit.write(junit::document(settings, all)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Writes the reports of a run that could not begin.
+fn give_up(
+    settings: &Settings,
+    error: &CheckError,
+    exit: Exit,
+    json: bool,
+    junit: Option<Junit>,
+) -> Result<(), String> {
+    if json {
+        let document = json::error(settings, error, exit.code());
+        write(&document.map_err(|error| format!("can't write JSON: {error}"))?);
+    }
+    match junit {
+        Some(junit) => junit.write(junit::error(settings, error)),
+        None => Ok(()),
+    }
+}
+
+/// The file of JUnit's report, empty until the end.
+struct Junit {
+    path: String,
+    file: File,
+}
+
+impl Junit {
+    fn create(path: &Path) -> Result<Junit, String> {
+        let shown = escaped(path.as_os_str().as_encoded_bytes()).to_string();
+        match File::create(path) {
+            Ok(file) => Ok(Junit { path: shown, file }),
+            Err(error) => Err(format!(
+                "can't write {shown}: {error}; --junit takes the name of a file in a folder that is there"
+            )),
+        }
+    }
+
+    fn write<E: Display>(mut self, document: Result<String, E>) -> Result<(), String> {
+        let document = document.map_err(|error| format!("can't write JUnit's XML: {error}"))?;
+        let written = self.file.write_all(document.as_bytes());
+        written.map_err(|error| format!("can't write {}: {error}", self.path))
+    }
 }
 
 fn failed(error: &CheckError, signal: &AtomicUsize) -> Exit {

@@ -13,8 +13,9 @@ mod terminal;
 mod timeline;
 mod words;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, IsTerminal, stdout};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -64,6 +65,13 @@ pub(super) fn run(arguments: Arguments) -> Exit {
 fn draw(arguments: &Arguments) -> Result<(), (Exit, String)> {
     let shown = |path: &Path| escaped(path.as_os_str().as_encoded_bytes()).to_string();
     let file = shown(&arguments.file);
+    if let Some(svg) = arguments.svg.as_deref()
+        && is_same_file(&arguments.file, svg)
+    {
+        let text =
+            format!("{file} is the trace itself, and --svg would replace it: name another file");
+        return Err((Exit::Usage, text));
+    }
     let opened = File::open(&arguments.file)
         .map_err(|error| (Exit::Local, format!("can't read {file}: {error}")))?;
     let trace = Trace::read(BufReader::new(opened))
@@ -85,6 +93,16 @@ fn draw(arguments: &Arguments) -> Result<(), (Exit, String)> {
         tell(format!("wrote {}", shown(path)));
     }
     Ok(())
+}
+
+/// Whether two paths lead to one file, over links and by other names too. A drawing over the trace
+/// would cost what it was drawn from.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let about = fs::metadata(path).ok()?;
+        Some((about.dev(), about.ino()))
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// What the drawing doesn't show.

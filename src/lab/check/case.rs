@@ -49,7 +49,8 @@ pub fn suits(task: Task, grammar: Grammar) -> Result<(), String> {
     Ok(())
 }
 
-/// Chooses cases of a task. `only` holds their numbers, and may be empty for all.
+/// Chooses cases of a task. `only` holds their numbers, and may be empty for all; names
+/// without a number are a mistake, such as a variable that is not set.
 pub fn select(task: Task, grammar: Grammar, only: &[String]) -> Result<Vec<&'static Case>, String> {
     suits(task, grammar)?;
     let table = cases::of(task);
@@ -58,6 +59,9 @@ pub fn select(task: Task, grammar: Grammar, only: &[String]) -> Result<Vec<&'sta
         .map(|id| id.trim())
         .filter(|id| !id.is_empty())
         .collect();
+    if wanted.is_empty() && !only.is_empty() {
+        return Err("--only names no case; leave it out to run all, and see --list".to_owned());
+    }
     for id in &wanted {
         let Some(case) = table.iter().find(|case| case.id == *id) else {
             let (first, last) = (table[0].id, table[table.len() - 1].id);
@@ -108,6 +112,7 @@ mod tests {
         };
         assert_eq!(ids(&["3.2", " 3.1"]), Ok(vec!["3.1", "3.2"]));
         assert!(ids(&["6.1"]).unwrap_err().contains("3.1 to 3."));
+        assert!(ids(&["", " "]).unwrap_err().contains("names no case"));
         assert_eq!(ids(&[]).unwrap().len(), cases::of(Task::Three).len());
     }
 

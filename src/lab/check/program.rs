@@ -1,7 +1,7 @@
 //! The server under test as a program of ours: started, watched, started again, and killed.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,6 +23,8 @@ const START_MOST: Duration = Duration::from_secs(10);
 const PORT_FREE_MOST: Duration = Duration::from_secs(65);
 /// How long a server that is asked to end may take, before it is killed.
 const STOP_MOST: Duration = Duration::from_millis(500);
+/// Bytes of its output that are looked at, at most.
+const PRINTED_MOST: u64 = 64 << 10;
 /// Lines of its output that are shown when it is dead.
 const TAIL: usize = 8;
 
@@ -77,7 +79,7 @@ pub struct Program {
     /// Holds the file with all that it prints.
     output: TempDir,
     /// How much of that is older than the last start.
-    printed_before: usize,
+    printed_before: u64,
     watch: Watch,
 }
 
@@ -109,21 +111,41 @@ impl Program {
             printed_before: 0,
             watch,
         };
-        program.wait_until_it_listens()?;
+        let tried = program.wait_until_it_listens();
+        program.once_the_port_is_free(tried)?;
         Ok(program)
     }
 
     /// Ends what still runs of it and starts it anew.
     pub fn restart(&mut self) -> Result<(), StartError> {
         self.stop();
-        let mut tried = self.start_again();
-        // Its connections hold the port for a minute after it, unless it sets SO_REUSEADDR.
+        let tried = self.start_again();
+        self.once_the_port_is_free(tried)
+    }
+
+    /// Tries again where the port is taken: the connections of a server before this one hold it for
+    /// a minute, unless SO_REUSEADDR is set. That one may have been of another run.
+    fn once_the_port_is_free(
+        &mut self,
+        mut tried: Result<(), StartError>,
+    ) -> Result<(), StartError> {
+        let mut told = false;
         let until = Instant::now() + PORT_FREE_MOST;
         while matches!(&tried, Err(StartError::Ended { .. }))
             && self.printed_since_start().contains("in use")
             && Instant::now() < until
             && !self.watch.interrupted()
         {
+            if !told {
+                told = true;
+                // Nobody may read it, which is no reason to fail.
+                let _ = writeln!(
+                    io::stderr().lock(),
+                    "piecemeal: waiting for {}, which an earlier server's connections still hold, for at most {} s; with SO_REUSEADDR it would be free at once",
+                    self.endpoint,
+                    PORT_FREE_MOST.as_secs()
+                );
+            }
             thread::sleep(Duration::from_secs(1));
             tried = self.start_again();
         }
@@ -131,18 +153,14 @@ impl Program {
     }
 
     fn start_again(&mut self) -> Result<(), StartError> {
-        self.printed_before = self.printed().len();
+        self.printed_before = fs::metadata(self.output_path()).map_or(0, |about| about.len());
         self.child = spawn(&self.command, &self.folder, self.output.path())
             .map_err(|error| StartError::System(self.command.clone(), error))?;
         self.wait_until_it_listens()
     }
 
     fn printed_since_start(&self) -> String {
-        let printed = self.printed();
-        printed
-            .get(self.printed_before..)
-            .unwrap_or_default()
-            .to_owned()
+        self.printed_from(self.printed_before)
     }
 
     fn wait_until_it_listens(&mut self) -> Result<(), StartError> {
@@ -199,10 +217,28 @@ impl Program {
         proc::memory(self.child.id())
     }
 
-    /// All that it has printed so far.
+    /// What it has printed so far; of much, the last 64 KiB. A server may print without end, and
+    /// this is asked often.
     pub fn printed(&self) -> String {
-        let printed = fs::read(self.output.path().join("output")).unwrap_or_default();
-        String::from_utf8_lossy(&printed).into_owned()
+        self.printed_from(0)
+    }
+
+    /// The last of what it has printed behind a place in the file.
+    fn printed_from(&self, place: u64) -> String {
+        let read = || {
+            let mut file = File::open(self.output_path())?;
+            let place = place.max(file.metadata()?.len().saturating_sub(PRINTED_MOST));
+            file.seek(SeekFrom::Start(place))?;
+            let mut printed = Vec::new();
+            // It may grow meanwhile.
+            file.take(PRINTED_MOST).read_to_end(&mut printed)?;
+            io::Result::Ok(printed)
+        };
+        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+    }
+
+    fn output_path(&self) -> PathBuf {
+        self.output.path().join("output")
     }
 
     /// The last lines that it printed, for people: each on a line of its own, escaped.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::runner::{Checked, Settings};
+use super::super::runner::{CheckError, Checked, Settings};
 use super::super::verdict::{Finding, Tally, Verdict};
 use super::command;
 
@@ -14,6 +14,9 @@ struct Document<'a> {
     cases: Vec<Entry<'a>>,
     summary: Tally,
     exit: u8,
+    /// Why no case could be run at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,15 +51,32 @@ pub fn document(settings: &Settings, all: &[Checked], tally: &Tally) -> serde_js
         finding: checked.verdict.finding(),
         command: command(settings, checked.case.id),
     });
-    let document = Document {
+    written(&Document {
         task: settings.task.as_str(),
         grammar: settings.grammar.as_str(),
         address: settings.endpoint.to_string(),
         cases: cases.collect(),
         summary: *tally,
         exit: tally.exit_code(),
-    };
-    let mut text = serde_json::to_string_pretty(&document)?;
+        error: None,
+    })
+}
+
+/// The document where no case could be run: `error` says why, and there are no cases.
+pub fn error(settings: &Settings, error: &CheckError, exit: u8) -> serde_json::Result<String> {
+    written(&Document {
+        task: settings.task.as_str(),
+        grammar: settings.grammar.as_str(),
+        address: settings.endpoint.to_string(),
+        cases: Vec::new(),
+        summary: Tally::default(),
+        exit,
+        error: Some(error.to_string()),
+    })
+}
+
+fn written(document: &Document<'_>) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string_pretty(document)?;
     text.push('\n');
     Ok(text)
 }

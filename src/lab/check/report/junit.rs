@@ -5,7 +5,7 @@ use quick_junit::{
     NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite, XmlString,
 };
 
-use super::super::runner::{Checked, Settings};
+use super::super::runner::{CheckError, Checked, Settings};
 use super::super::verdict::Verdict;
 use super::text::{Plain, case};
 
@@ -40,6 +40,21 @@ pub fn document(settings: &Settings, all: &[Checked]) -> Result<String, Serializ
         }
         suite.add_test_case(test);
     }
+    written(suite)
+}
+
+/// The document where no case could be run: one test, with an error.
+pub fn error(settings: &Settings, error: &CheckError) -> Result<String, SerializeError> {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(error.to_string());
+    let mut test = TestCase::new("the check can begin", status);
+    test.set_classname(format!("piecemeal.lab.task{}", settings.task));
+    let mut suite = TestSuite::new(format!("task {}", settings.task));
+    suite.add_test_case(test);
+    written(suite)
+}
+
+fn written(suite: TestSuite) -> Result<String, SerializeError> {
     let mut report = Report::new("piecemeal lab check");
     report.add_test_suite(suite);
     report.to_string()
