@@ -128,8 +128,8 @@ fn wants_a_core(bench: &Bench) -> u32 {
     wanted
 }
 
-/// A file of 256 MiB comes, but for its last byte; then the connection is cut off, so that nothing
-/// of it stays.
+/// A file of 256 MiB comes, but for its last byte; then the connection is cut off. A server that
+/// keeps parts of files keeps this one until the end of the run, when what has our names is removed.
 pub(super) fn memory(bench: &mut Bench) -> Outcome {
     let Some(before) = bench.server.as_ref().and_then(|server| server.memory()) else {
         bench.cannot_see(NOT_STARTED);
