@@ -354,6 +354,26 @@ fn a_server_that_a_case_kills_is_started_again_and_none_is_left_behind() {
 }
 
 #[test]
+fn a_folder_of_ones_own_is_left_as_it_was() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    fs::write(temporary.path().join("mine"), "").expect("a file");
+    let (address, port) = free_address();
+    let start =
+        format!("exec '{PROGRAM}' lab serve --task 6 --bind 127.0.0.1:{port} --quiet 200ms");
+    let dir = temporary.path().to_str().expect("it is text");
+    let arguments = ["--task", "6", "--only", "6.1,6.2,6.25", "--dir", dir];
+    let ran = check(&[&arguments[..], &["--start", &start, &address]].concat());
+    assert!(ran.out.contains("PASS 6.1 "), "{ran:#?}");
+    let left = fs::read_dir(temporary.path()).expect("a folder").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert!(
+        left.iter()
+            .all(|name| name == "mine" || name == ".piecemeal"),
+        "{left:?}"
+    );
+}
+
+#[test]
 fn a_port_that_an_earlier_run_left_taken_is_waited_for() {
     if !python_is_there() {
         return;

@@ -33,7 +33,8 @@ pub(super) struct Arguments {
     address: Endpoint,
 
     /// The folder that the server stores files into, to see whether they are right; it is looked
-    /// through with all its folders
+    /// through with all its folders. What the check itself named there is removed at the end;
+    /// files that the server named, as in tasks 4 and 5, are left
     #[arg(long, env = "PIECEMEAL_LAB_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
 

@@ -155,7 +155,12 @@ impl Bench {
     /// A file name that no other file of this run or another has.
     pub fn name(&mut self, ending: &str) -> String {
         self.made += 1;
-        format!("check-{:08x}-{}{ending}", self.nonce, self.made)
+        format!("{}{}{ending}", self.prefix(), self.made)
+    }
+
+    /// What all names of this run begin with.
+    pub(super) fn prefix(&self) -> String {
+        format!("check-{:08x}-", self.nonce)
     }
 
     /// What is in the folder now.

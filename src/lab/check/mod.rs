@@ -11,6 +11,7 @@
 //! | [`runner`] | one case after the other; starts a dead server again |
 //! | [`bench`](mod@bench) | what a case works with: connections, names, bytes, the stored files |
 //! | [`probe`], [`transcript`], [`dump`] | one connection, all that was said on it, and how that is shown |
+//! | `litter` | taking away what a run has left |
 //! | [`folder`], [`program`], [`proc`] | the server's files, its processes, and what Linux tells of them |
 //! | [`verdict`], [`report`] | what a case comes to, as text, JSON and JUnit |
 //!
@@ -26,6 +27,7 @@ pub mod cases;
 mod diag;
 pub mod dump;
 pub mod folder;
+mod litter;
 pub mod message;
 pub mod probe;
 pub mod proc;

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -262,6 +262,15 @@ impl Program {
         }
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
+        // Only the shell has been waited for. What it started dies a moment later, and holds the
+        // port until then.
+        let until = Instant::now() + STOP_MOST;
+        while test_kill_process_group(group).is_ok()
+            && listens(&self.address)
+            && Instant::now() < until
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -202,6 +202,7 @@ impl Runner {
             }
             done.push(checked);
         }
+        self.bench.tidy_up();
         done
     }
 

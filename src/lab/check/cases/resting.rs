@@ -29,6 +29,8 @@ const NOT_STARTED: &str =
 const LARGE: usize = 256 << 20;
 /// What a server may take for it.
 const FLAT: u64 = 64 << 20;
+/// So much has to have come for the memory taken for it to tell anything.
+const TELLING: u64 = 4 << 20;
 /// Longest time that they may take; what has come by then is judged.
 const LARGE_MOST: Duration = Duration::from_secs(15);
 
@@ -128,8 +130,8 @@ fn wants_a_core(bench: &Bench) -> u32 {
     wanted
 }
 
-/// A file of 256 MiB comes, but for its last byte; then the connection is cut off, so that nothing
-/// of it stays.
+/// A file of 256 MiB comes, but for its last byte; then the connection is cut off. A server that
+/// keeps parts of files keeps this one until the end of the run, when what has our names is removed.
 pub(super) fn memory(bench: &mut Bench) -> Outcome {
     let Some(before) = bench.server.as_ref().and_then(|server| server.memory()) else {
         bench.cannot_see(NOT_STARTED);
@@ -158,7 +160,7 @@ pub(super) fn memory(bench: &mut Bench) -> Outcome {
     let came = mib(sent as u64);
     let verdict = upload.probe.fail(
         format!(
-            "no more than {} MiB of memory, however large the file",
+            "memory that doesn't grow with the file: {} MiB at most, however large it is",
             mib(FLAT)
         ),
         format!(
@@ -166,15 +168,63 @@ pub(super) fn memory(bench: &mut Bench) -> Outcome {
             mib(most)
         ),
     );
+    let timed_out = Instant::now() >= until;
     upload.probe.reset();
-    if most > FLAT {
+    let growth = Growth::of(sent as u64, most, timed_out);
+    if growth == Growth::WithTheFile {
         return Err(verdict.no_worse_than_weak("memory as large as the file: the bytes are collected and written at the end, so that one large file, or many at once, ends the server; write each piece as it comes (extra task 2)"));
     }
-    if (sent as u64) < 2 * FLAT {
+    if growth == Growth::Unknown {
         return Err(Verdict::CantTell(format!(
-            "only {came} MiB went through in {} s",
-            LARGE_MOST.as_secs()
+            "only {came} MiB of 256 went through within {} s, and {} MiB of memory were taken, which is neither flat nor as much as came",
+            LARGE_MOST.as_secs(),
+            mib(most)
         )));
     }
     Ok(())
+}
+
+/// How a server's memory grew while a file came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Growth {
+    Flat,
+    WithTheFile,
+    Unknown,
+}
+
+impl Growth {
+    /// Judges by how many bytes had come and how many more the server held at most. Whoever appends
+    /// each piece to the ones before copies all of them each time, and gets so slow that the limit
+    /// is never reached; so when time is up, the proportion tells.
+    fn of(came: u64, most: u64, timed_out: bool) -> Growth {
+        let telling = timed_out && came >= TELLING;
+        if most > FLAT || (telling && most >= came / 4 * 3) {
+            Growth::WithTheFile
+        } else if came >= 2 * FLAT || (telling && most <= came / 4) {
+            Growth::Flat
+        } else {
+            Growth::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_server_is_judged_by_the_part_of_the_file_that_came() {
+        let mib = |n: u64| n << 20;
+        let late = |came, most| Growth::of(mib(came), mib(most), true);
+        assert_eq!(late(21, 22), Growth::WithTheFile);
+        assert_eq!(late(21, 16), Growth::WithTheFile);
+        assert_eq!(late(21, 1), Growth::Flat);
+        assert_eq!(late(21, 10), Growth::Unknown);
+        assert_eq!(late(3, 3), Growth::Unknown);
+        assert_eq!(late(3, 0), Growth::Unknown);
+        // It may have refused the rest, and taken little only therefore.
+        assert_eq!(Growth::of(mib(21), mib(1), false), Growth::Unknown);
+        assert_eq!(Growth::of(mib(255), mib(20), false), Growth::Flat);
+        assert_eq!(Growth::of(mib(70), mib(65), false), Growth::WithTheFile);
+    }
 }
