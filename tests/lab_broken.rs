@@ -94,6 +94,7 @@ const BROKEN: &[Broken] = &[
     broken("task6_framed_one_at_a_time", "task6_framed", "6.30", "fail", "a second client waits for the first", "6.1"),
     broken("task6_framed_rest_lost", "task6_framed", "6.9", "fail", "a name mixed with what follows it", "6.1"),
     broken("task6_u1_answers_twice", "task6_u1", "6.3", "fail", "a reply sent where none is due", "6.1"),
+    broken("task6_u1_left_open", "task6_u1", "6.23", "fail", "an exception ended this connection's thread: ConnectionError: the client ended", "6.1"),
     broken("task6_u1_name_with_type", "task6_u1", "6.5", "weak", "type and name are taken by one recv", "6.1"),
     broken("task6_u1_ok_and_newline", "task6_u1", "6.2", "fail", "a line's end", "6.47"),
     broken("task6_u1_spins", "task6_u1", "6.47", "fail", "end of stream not noticed", "6.1"),

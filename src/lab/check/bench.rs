@@ -1,10 +1,12 @@
 //! What a case works with: the server under test, and everything it can be looked at with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::console::{Console, LINE, exception, peer_has_left, tail};
 use super::folder::{Folder, Snapshot};
 use super::message::Message;
-use super::probe::{Ending, Probe};
+use super::probe::{CUT, ENDED, Ending, Probe};
 use super::proc;
 use super::program::Program;
 use super::shown::{bytes, quoted};
@@ -29,6 +31,8 @@ pub const TOO_BUSY: &str =
 
 const DEAD: &str = "; the server is dead";
 const GONE: &str = "the server is gone, or listens for one connection only: bind and listen belong before the loop, accept and nothing else into it";
+/// In guesses at why a connection stays open: a thread that an exception ended asks no more.
+const NOT_NOTICED: &str = "not noticed";
 const DOES_NOT_SURVIVE: &str = "the server does not survive";
 
 /// What a case works with.
@@ -50,6 +54,8 @@ pub struct Bench {
     nonce: u32,
     made: u32,
     connections: u8,
+    /// What a started server prints in this case.
+    console: Option<Arc<Console>>,
     /// The talk that may have killed the server.
     remembered: Vec<String>,
     /// What the case could not look at.
@@ -69,6 +75,7 @@ impl Bench {
             nonce: rand::random(),
             made: 0,
             connections: 0,
+            console: None,
             remembered: Vec::new(),
             unseen: None,
         }
@@ -79,6 +86,8 @@ impl Bench {
         self.connections = 0;
         self.remembered.clear();
         self.unseen = None;
+        let output = self.server.as_ref().map(Program::output);
+        self.console = output.map(|output| Arc::new(Console::new(output)));
     }
 
     /// What the last case could not look at.
@@ -95,7 +104,8 @@ impl Bench {
     pub fn connect(&mut self) -> Outcome<Probe> {
         let name = char::from(b'A' + self.connections % 26).to_string();
         self.connections = self.connections.wrapping_add(1);
-        Probe::connect(&name, &self.address, self.watch.clone()).map_err(|error| {
+        let connected = Probe::connect(&name, &self.address, self.watch.clone());
+        let mut probe = connected.map_err(|error| {
             Verdict::Fail(Box::new(Finding {
                 expected: format!("connection {name} is accepted"),
                 got: format!("{error}{}", self.last_words()),
@@ -103,20 +113,61 @@ impl Bench {
                 mistake: Some(GONE.to_owned()),
                 talk: Vec::new(),
             }))
-        })
+        })?;
+        probe.console = self.console.clone();
+        Ok(probe)
     }
 
-    /// Adds to a failure that a started server is dead, if it is: that explains more than the rest.
-    pub fn tell_if_dead(&mut self, finding: &mut Finding) {
+    /// Adds to a failure that a started server is dead, if it is: that may explain more than the
+    /// rest. `guess` is the mistake that the case would name.
+    pub fn explain(&mut self, finding: &mut Finding, guess: &str) {
         if !finding.got.contains(DEAD) {
-            finding.got.push_str(&self.last_words());
+            let last_words = self.last_words();
+            finding.got.push_str(&last_words);
         }
-        let known = finding.mistake.as_deref().unwrap_or_default();
-        if finding.got.contains(DEAD) && finding.got.contains("in use") {
+        // A server that a failed case's connections took with them when they ended was alive when
+        // it failed: then its end is not the reason.
+        let lost = [ENDED, CUT, "refused"];
+        let lost = lost.iter().any(|word| finding.got.contains(word));
+        let dead = finding.got.contains(DEAD);
+        let known = finding.mistake.get_or_insert_with(|| guess.to_owned());
+        let survives = !known.starts_with(DOES_NOT_SURVIVE);
+        if dead && finding.got.contains("in use") {
             finding.mistake = Some("bound to the port again on each connection: bind and listen belong before the loop, accept and nothing else into it".to_owned());
-        } else if finding.got.contains(DEAD) && !known.starts_with(DOES_NOT_SURVIVE) {
+            return;
+        } else if dead && lost && survives {
             finding.mistake = Some(GONE.to_owned());
         }
+        self.tell_what_it_printed(finding);
+    }
+
+    /// Adds what a started server printed since the case began. An exception is known, and the
+    /// mistake only guessed: it is named first, and one that it rules out is left out.
+    pub fn tell_what_it_printed(&self, finding: &mut Finding) {
+        let Some(console) = &self.console else { return };
+        let printed = console.printed();
+        if !printed.is_empty() && !finding.got.contains(LINE) {
+            finding.got.push_str("; meanwhile it printed:");
+            finding.got.push_str(&tail(&printed));
+        }
+        let Some(line) = exception(&printed) else {
+            return;
+        };
+        let dead = finding.got.contains(DEAD);
+        let ended = match dead {
+            true => "the server",
+            false => "this connection's thread",
+        };
+        if !dead && peer_has_left(&line) {
+            return;
+        }
+        let explained = format!("an exception ended {ended}: {line}");
+        finding.mistake = Some(match finding.mistake.take() {
+            Some(guess) if !guess.contains(NOT_NOTICED) => {
+                format!("{explained}. What may lie behind it: {guess}")
+            }
+            _ => explained,
+        });
     }
 
     /// What a started server printed last, where it is dead.

@@ -12,6 +12,7 @@
 //! | [`bench`](mod@bench) | what a case works with: connections, names, bytes, the stored files |
 //! | [`probe`], [`transcript`], [`dump`] | one connection, all that was said on it, and how that is shown |
 //! | [`folder`], [`program`], [`proc`] | the server's files, its processes, and what Linux tells of them |
+//! | [`console`] | what it prints, where the reason of a failure often stands |
 //! | [`verdict`], [`report`] | what a case comes to, as text, JSON and JUnit |
 //!
 //! A verdict must be fair: what the sheet leaves open is never a failure. Where only a pause ends a
@@ -23,6 +24,7 @@
 pub mod bench;
 pub mod case;
 pub mod cases;
+pub mod console;
 mod diag;
 pub mod dump;
 pub mod folder;

@@ -5,11 +5,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::console::Console;
 use super::message::Message;
 use super::proc;
 use super::shown::{bytes, quoted};
@@ -33,6 +35,13 @@ const SLICE: Duration = Duration::from_millis(100);
 /// What is kept of what a server sends.
 const RECEIVED_MOST: usize = 1 << 20;
 
+/// How the words for what came go on where the connection stays.
+const OPEN: &str = ", and the connection stays open";
+/// The same where the server ended it.
+pub const ENDED: &str = ", and the end of the connection";
+/// The same where it was cut off.
+pub const CUT: &str = ", and a reset of the connection";
+
 /// How the server's side of a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -50,6 +59,8 @@ pub struct Probe {
     socket: Socket,
     /// All that was said.
     pub transcript: Transcript,
+    /// What a started server prints.
+    pub console: Option<Arc<Console>>,
     received: Vec<u8>,
     ending: Ending,
     half_closed: bool,
@@ -83,6 +94,7 @@ impl Probe {
         Ok(Probe {
             socket,
             transcript,
+            console: None,
             received: Vec::new(),
             ending: Ending::Open,
             half_closed: false,
@@ -286,9 +298,9 @@ impl Probe {
             quoted(&self.received)
         };
         match self.ending {
-            Ending::Open => format!("{what}, and the connection stays open"),
-            Ending::End => format!("{what}, and the end of the connection"),
-            Ending::Reset => format!("{what}, and a reset of the connection"),
+            Ending::Open => format!("{what}{OPEN}"),
+            Ending::End => format!("{what}{ENDED}"),
+            Ending::Reset => format!("{what}{CUT}"),
         }
     }
 
@@ -315,6 +327,13 @@ impl Probe {
 
     fn finding(&self, mark: Option<&Mark>, expected: String, got: String) -> Verdict {
         let http = self.received.starts_with(b"HTTP/");
+        match (&self.console, self.ending) {
+            (None, _) => {}
+            // When this connection is dropped, the server may print what our leaving makes of it.
+            (Some(console), Ending::Open) => console.keep(),
+            // Here it has ended itself, and may print a moment later why.
+            (Some(console), _) => console.keep_nothing(),
+        }
         Verdict::Fail(Box::new(Finding {
             expected,
             got,

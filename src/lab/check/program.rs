@@ -199,6 +199,11 @@ impl Program {
         proc::memory(self.child.id())
     }
 
+    /// The file that all its output goes to.
+    pub fn output(&self) -> PathBuf {
+        self.output.path().join("output")
+    }
+
     /// All that it has printed so far.
     pub fn printed(&self) -> String {
         let printed = fs::read(self.output.path().join("output")).unwrap_or_default();
