@@ -72,6 +72,7 @@ const BROKEN: &[Broken] = &[
     broken("task1_reads_first", "task1", "1.1", "fail", "not closed until the client speaks", "1.8"),
     broken("task2_one_at_a_time", "task2", "2.4", "fail", "called instead of handed over", "2.2"),
     broken("task3_decodes_pieces", "task3", "3.9", "fail", "each piece is decoded on its own", "3.5"),
+    broken("task3_no_answer", "task3", "3.3", "fail", "no answer is sent at all", "3.17"),
     broken("task3_one_at_a_time", "task3", "3.15", "fail", "a second client waits for the first", "3.1"),
     broken("task3_one_receive", "task3", "3.4", "fail", "cut at the first segment", "3.1"),
     broken("task3_resets", "task3", "3.2", "fail", "a reset instead of an end", "3.1"),

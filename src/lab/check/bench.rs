@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::console::{Console, LINE, exception, peer_has_left, tail};
 use super::folder::{Folder, Snapshot};
 use super::message::Message;
-use super::probe::{CUT, ENDED, Ending, Probe};
+use super::probe::{CUT, ENDED, Ending, NOTHING, Probe};
 use super::proc;
 use super::program::Program;
 use super::shown::{bytes, quoted};
@@ -31,6 +31,7 @@ pub const TOO_BUSY: &str =
 
 const DEAD: &str = "; the server is dead";
 const GONE: &str = "the server is gone, or listens for one connection only: bind and listen belong before the loop, accept and nothing else into it";
+const NO_ANSWER: &str = "no answer is sent at all, whatever the client sends";
 /// In guesses at why a connection stays open: a thread that an exception ended asks no more.
 const NOT_NOTICED: &str = "not noticed";
 const DOES_NOT_SURVIVE: &str = "the server does not survive";
@@ -125,6 +126,9 @@ impl Bench {
             let last_words = self.last_words();
             finding.got.push_str(&last_words);
         }
+        if finding.got.starts_with(NOTHING) && self.answers_nobody() {
+            finding.mistake = Some(NO_ANSWER.to_owned());
+        }
         // A server that a failed case's connections took with them when they ended was alive when
         // it failed: then its end is not the reason.
         let lost = [ENDED, CUT, "refused"];
@@ -139,6 +143,21 @@ impl Bench {
             finding.mistake = Some(GONE.to_owned());
         }
         self.tell_what_it_printed(finding);
+    }
+
+    /// Whether not even the plainest exchange of a task that has answers brings one.
+    fn answers_nobody(&mut self) -> bool {
+        let has_answers = matches!(self.task, Task::Hello | Task::Three | Task::Six);
+        if !has_answers || self.watch.has_answered() {
+            return false;
+        }
+        // What the server prints meanwhile is not about the case.
+        let console = self.console.take();
+        let served = super::cases::plain_exchange(self);
+        self.console = console;
+        let silent = |finding: &Finding| finding.got.starts_with(NOTHING);
+        !self.watch.has_answered()
+            && matches!(served, Err(Verdict::Fail(finding)) if silent(&finding))
     }
 
     /// Adds what a started server printed since the case began. An exception is known, and the

@@ -35,6 +35,8 @@ const SLICE: Duration = Duration::from_millis(100);
 /// What is kept of what a server sends.
 const RECEIVED_MOST: usize = 1 << 20;
 
+/// The words for what came where not a byte did.
+pub const NOTHING: &str = "nothing";
 /// How the words for what came go on where the connection stays.
 const OPEN: &str = ", and the connection stays open";
 /// The same where the server ended it.
@@ -245,7 +247,7 @@ impl Probe {
                 }
                 Ok(got) => {
                     self.transcript.received(&buffer[..got]);
-                    self.watch.hear();
+                    self.watch.hear_bytes();
                     let room = RECEIVED_MOST.saturating_sub(self.received.len());
                     self.received.extend_from_slice(&buffer[..got.min(room)]);
                     if room == 0 {
@@ -285,6 +287,11 @@ impl Probe {
         ending
     }
 
+    /// Whether the server may send more.
+    pub fn is_open(&self) -> bool {
+        self.ending == Ending::Open
+    }
+
     /// All that the server has sent.
     pub fn received(&self) -> &[u8] {
         &self.received
@@ -293,7 +300,7 @@ impl Probe {
     /// What it sent, and how it stands, in words.
     pub fn got(&self) -> String {
         let what = if self.received.is_empty() {
-            "nothing".to_owned()
+            NOTHING.to_owned()
         } else {
             quoted(&self.received)
         };
