@@ -290,12 +290,12 @@ impl Bench {
                 format!("{expected} within {} s", self.watch.patience().as_secs()),
             ));
         };
-        let stored = folder.read(file).unwrap_or_default();
-        let at = first_difference(&stored, body);
+        let at = folder.difference(file, body).unwrap_or_default();
+        let size = usize::try_from(file.size).unwrap_or(usize::MAX);
         probe
             .transcript
-            .stored(&quoted(file.name()), stored.clone());
-        let word = match (at == stored.len(), at == body.len()) {
+            .stored(&quoted(file.name()), file.size, folder.head(file));
+        let word = match (at == size, at == body.len()) {
             (true, _) => "the file ends here, and more was sent",
             (_, true) => "nothing more was sent, but the file goes on",
             _ => "from here on it is not what was sent",
@@ -303,7 +303,7 @@ impl Bench {
         let got = format!(
             "{} has {}, and differs from what was sent at byte {at}",
             quoted(file.name()),
-            bytes(stored.len()),
+            bytes(size),
         );
         Err(probe.fail_at(&Mark::new(Side::Stored, at, word), expected, got))
     }
@@ -327,9 +327,11 @@ impl Bench {
             gone.is_none()
         });
         let Some(file) = kept else { return Ok(()) };
-        let stored = folder.read(&file).unwrap_or_default();
-        let got = format!("{} with {}", quoted(file.name()), bytes(stored.len()));
-        probe.transcript.stored(&quoted(file.name()), stored);
+        let size = usize::try_from(file.size).unwrap_or(usize::MAX);
+        let got = format!("{} with {}", quoted(file.name()), bytes(size));
+        probe
+            .transcript
+            .stored(&quoted(file.name()), file.size, folder.head(&file));
         Err(probe
             .fail_here(
                 "here the stream ends, and the length promised more",
@@ -401,9 +403,3 @@ impl Bench {
 
 /// Why a stored file can't be looked at.
 pub const NO_FOLDER: &str = "what the server stored can't be seen; say where with --dir DIR, or let it be started with --start";
-
-/// The first byte that two slices don't have in common.
-fn first_difference(one: &[u8], other: &[u8]) -> usize {
-    let pairs = one.iter().zip(other);
-    pairs.take_while(|(one, other)| one == other).count()
-}
