@@ -9,7 +9,7 @@ use super::message::Message;
 use super::probe::{CUT, ENDED, Ending, NOTHING, Probe};
 use super::proc;
 use super::program::Program;
-use super::shown::{bytes, quoted};
+use super::shown::{bytes, quoted, seconds};
 use super::transcript::{Mark, Side};
 use super::verdict::{Finding, Outcome, Verdict};
 use super::watch::Watch;
@@ -287,7 +287,7 @@ impl Bench {
         let Some(file) = fresh.iter().find(|file| named(file)).or(fresh.first()) else {
             return Err(probe.fail_here(
                 "all is sent, and no file comes",
-                format!("{expected} within {} s", self.watch.patience().as_secs()),
+                format!("{expected} within {}", seconds(self.watch.patience())),
             ));
         };
         let at = folder.difference(file, body).unwrap_or_default();

@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::console::Console;
 use super::message::Message;
 use super::proc;
-use super::shown::{bytes, quoted};
+use super::shown::{bytes, quoted, seconds};
 use super::transcript::{Mark, Side, Transcript};
 use super::verdict::{Finding, Outcome, Verdict};
 use super::watch::Watch;
@@ -270,7 +270,7 @@ impl Probe {
         let patience = self.watch.patience();
         let ending = self.read_until(patience, |_| false);
         if ending == Ending::Open {
-            let text = format!("the server is silent for {} s", patience.as_secs());
+            let text = format!("the server is silent for {}", seconds(patience));
             self.transcript.note(text);
         }
         ending
@@ -281,7 +281,7 @@ impl Probe {
         let patience = self.watch.patience();
         let ending = self.read_until(patience, |received| received.len() >= count);
         if ending == Ending::Open && self.received.len() < count {
-            let text = format!("the server is silent for {} s", patience.as_secs());
+            let text = format!("the server is silent for {}", seconds(patience));
             self.transcript.note(text);
         }
         ending
