@@ -1,13 +1,15 @@
 //! What a case works with: the server under test, and everything it can be looked at with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::console::{Console, LINE, exception, peer_has_left, tail};
 use super::folder::{Folder, Snapshot};
 use super::message::Message;
-use super::probe::{Ending, Probe};
+use super::probe::{CUT, ENDED, Ending, NOTHING, Probe};
 use super::proc;
 use super::program::Program;
-use super::shown::{bytes, quoted};
+use super::shown::{bytes, quoted, seconds};
 use super::transcript::{Mark, Side};
 use super::verdict::{Finding, Outcome, Verdict};
 use super::watch::Watch;
@@ -29,6 +31,9 @@ pub const TOO_BUSY: &str =
 
 const DEAD: &str = "; the server is dead";
 const GONE: &str = "the server is gone, or listens for one connection only: bind and listen belong before the loop, accept and nothing else into it";
+const NO_ANSWER: &str = "no answer is sent at all, whatever the client sends";
+/// In guesses at why a connection stays open: a thread that an exception ended asks no more.
+const NOT_NOTICED: &str = "not noticed";
 const DOES_NOT_SURVIVE: &str = "the server does not survive";
 
 /// What a case works with.
@@ -50,6 +55,8 @@ pub struct Bench {
     nonce: u32,
     made: u32,
     connections: u8,
+    /// What a started server prints in this case.
+    console: Option<Arc<Console>>,
     /// The talk that may have killed the server.
     remembered: Vec<String>,
     /// What the case could not look at.
@@ -69,6 +76,7 @@ impl Bench {
             nonce: rand::random(),
             made: 0,
             connections: 0,
+            console: None,
             remembered: Vec::new(),
             unseen: None,
         }
@@ -79,6 +87,8 @@ impl Bench {
         self.connections = 0;
         self.remembered.clear();
         self.unseen = None;
+        let output = self.server.as_ref().map(Program::output);
+        self.console = output.map(|output| Arc::new(Console::new(output)));
     }
 
     /// What the last case could not look at.
@@ -95,7 +105,8 @@ impl Bench {
     pub fn connect(&mut self) -> Outcome<Probe> {
         let name = char::from(b'A' + self.connections % 26).to_string();
         self.connections = self.connections.wrapping_add(1);
-        Probe::connect(&name, &self.address, self.watch.clone()).map_err(|error| {
+        let connected = Probe::connect(&name, &self.address, self.watch.clone());
+        let mut probe = connected.map_err(|error| {
             Verdict::Fail(Box::new(Finding {
                 expected: format!("connection {name} is accepted"),
                 got: format!("{error}{}", self.last_words()),
@@ -103,20 +114,79 @@ impl Bench {
                 mistake: Some(GONE.to_owned()),
                 talk: Vec::new(),
             }))
-        })
+        })?;
+        probe.console = self.console.clone();
+        Ok(probe)
     }
 
-    /// Adds to a failure that a started server is dead, if it is: that explains more than the rest.
-    pub fn tell_if_dead(&mut self, finding: &mut Finding) {
+    /// Adds to a failure that a started server is dead, if it is: that may explain more than the
+    /// rest. `guess` is the mistake that the case would name.
+    pub fn explain(&mut self, finding: &mut Finding, guess: &str) {
         if !finding.got.contains(DEAD) {
-            finding.got.push_str(&self.last_words());
+            let last_words = self.last_words();
+            finding.got.push_str(&last_words);
         }
-        let known = finding.mistake.as_deref().unwrap_or_default();
-        if finding.got.contains(DEAD) && finding.got.contains("in use") {
+        if finding.got.starts_with(NOTHING) && self.answers_nobody() {
+            finding.mistake = Some(NO_ANSWER.to_owned());
+        }
+        // A server that a failed case's connections took with them when they ended was alive when
+        // it failed: then its end is not the reason.
+        let lost = [ENDED, CUT, "refused"];
+        let lost = lost.iter().any(|word| finding.got.contains(word));
+        let dead = finding.got.contains(DEAD);
+        let known = finding.mistake.get_or_insert_with(|| guess.to_owned());
+        let survives = !known.starts_with(DOES_NOT_SURVIVE);
+        if dead && finding.got.contains("in use") {
             finding.mistake = Some("bound to the port again on each connection: bind and listen belong before the loop, accept and nothing else into it".to_owned());
-        } else if finding.got.contains(DEAD) && !known.starts_with(DOES_NOT_SURVIVE) {
+            return;
+        } else if dead && lost && survives {
             finding.mistake = Some(GONE.to_owned());
         }
+        self.tell_what_it_printed(finding);
+    }
+
+    /// Whether not even the plainest exchange of a task that has answers brings one.
+    fn answers_nobody(&mut self) -> bool {
+        let has_answers = matches!(self.task, Task::Hello | Task::Three | Task::Six);
+        if !has_answers || self.watch.has_answered() {
+            return false;
+        }
+        // What the server prints meanwhile is not about the case.
+        let console = self.console.take();
+        let served = super::cases::plain_exchange(self);
+        self.console = console;
+        let silent = |finding: &Finding| finding.got.starts_with(NOTHING);
+        !self.watch.has_answered()
+            && matches!(served, Err(Verdict::Fail(finding)) if silent(&finding))
+    }
+
+    /// Adds what a started server printed since the case began. An exception is known, and the
+    /// mistake only guessed: it is named first, and one that it rules out is left out.
+    pub fn tell_what_it_printed(&self, finding: &mut Finding) {
+        let Some(console) = &self.console else { return };
+        let printed = console.printed();
+        if !printed.is_empty() && !finding.got.contains(LINE) {
+            finding.got.push_str("; meanwhile it printed:");
+            finding.got.push_str(&tail(&printed));
+        }
+        let Some(line) = exception(&printed) else {
+            return;
+        };
+        let dead = finding.got.contains(DEAD);
+        let ended = match dead {
+            true => "the server",
+            false => "this connection's thread",
+        };
+        if !dead && peer_has_left(&line) {
+            return;
+        }
+        let explained = format!("an exception ended {ended}: {line}");
+        finding.mistake = Some(match finding.mistake.take() {
+            Some(guess) if !guess.contains(NOT_NOTICED) => {
+                format!("{explained}. What may lie behind it: {guess}")
+            }
+            _ => explained,
+        });
     }
 
     /// What a started server printed last, where it is dead.
@@ -222,15 +292,15 @@ impl Bench {
         let Some(file) = fresh.iter().find(|file| named(file)).or(fresh.first()) else {
             return Err(probe.fail_here(
                 "all is sent, and no file comes",
-                format!("{expected} within {} s", self.watch.patience().as_secs()),
+                format!("{expected} within {}", seconds(self.watch.patience())),
             ));
         };
-        let stored = folder.read(file).unwrap_or_default();
-        let at = first_difference(&stored, body);
+        let at = folder.difference(file, body).unwrap_or_default();
+        let size = usize::try_from(file.size).unwrap_or(usize::MAX);
         probe
             .transcript
-            .stored(&quoted(file.name()), stored.clone());
-        let word = match (at == stored.len(), at == body.len()) {
+            .stored(&quoted(file.name()), file.size, folder.head(file));
+        let word = match (at == size, at == body.len()) {
             (true, _) => "the file ends here, and more was sent",
             (_, true) => "nothing more was sent, but the file goes on",
             _ => "from here on it is not what was sent",
@@ -238,7 +308,7 @@ impl Bench {
         let got = format!(
             "{} has {}, and differs from what was sent at byte {at}",
             quoted(file.name()),
-            bytes(stored.len()),
+            bytes(size),
         );
         Err(probe.fail_at(&Mark::new(Side::Stored, at, word), expected, got))
     }
@@ -262,9 +332,11 @@ impl Bench {
             gone.is_none()
         });
         let Some(file) = kept else { return Ok(()) };
-        let stored = folder.read(&file).unwrap_or_default();
-        let got = format!("{} with {}", quoted(file.name()), bytes(stored.len()));
-        probe.transcript.stored(&quoted(file.name()), stored);
+        let size = usize::try_from(file.size).unwrap_or(usize::MAX);
+        let got = format!("{} with {}", quoted(file.name()), bytes(size));
+        probe
+            .transcript
+            .stored(&quoted(file.name()), file.size, folder.head(&file));
         Err(probe
             .fail_here(
                 "here the stream ends, and the length promised more",
@@ -336,9 +408,3 @@ impl Bench {
 
 /// Why a stored file can't be looked at.
 pub const NO_FOLDER: &str = "what the server stored can't be seen; say where with --dir DIR, or let it be started with --start";
-
-/// The first byte that two slices don't have in common.
-fn first_difference(one: &[u8], other: &[u8]) -> usize {
-    let pairs = one.iter().zip(other);
-    pairs.take_while(|(one, other)| one == other).count()
-}

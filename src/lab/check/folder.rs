@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Files and folders that are looked at, at most; whoever points at `/` gets an answer too.
 const ENTRIES_MOST: usize = 20_000;
+/// Bytes of a file that are kept to be shown.
+const HEAD_MOST: u64 = 1 << 20;
 /// Folders within folders that are looked into.
 const DEPTH_MOST: usize = 8;
 
@@ -115,12 +118,41 @@ impl Folder {
 
     /// Whether a file has exactly these bytes.
     pub fn holds(&self, file: &Fresh, bytes: &[u8]) -> bool {
-        file.size == bytes.len() as u64 && self.read(file).as_deref() == Some(bytes)
+        file.size == bytes.len() as u64 && self.difference(file, bytes) == Some(bytes.len())
     }
 
-    /// All bytes of a file.
-    pub fn read(&self, file: &Fresh) -> Option<Vec<u8>> {
-        fs::read(self.path.join(&file.path)).ok()
+    /// How many bytes a file has in common with these, from the first on. Looks at no more of it
+    /// than there are of these, and holds little of it at a time. `None` if it can't be read.
+    pub fn difference(&self, file: &Fresh, bytes: &[u8]) -> Option<usize> {
+        let mut stored = fs::File::open(self.path.join(&file.path)).ok()?;
+        let mut piece = [0; 16 << 10];
+        let mut same = 0;
+        while same < bytes.len() {
+            let got = match stored.read(&mut piece) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return None,
+            };
+            let pairs = piece[..got].iter().zip(&bytes[same..]);
+            let equal = pairs.take_while(|(one, other)| one == other).count();
+            same += equal;
+            if equal < got {
+                break;
+            }
+        }
+        Some(same)
+    }
+
+    /// The first bytes of a file, to be shown. A server that takes a length at its word may have
+    /// stored gigabytes.
+    pub fn head(&self, file: &Fresh) -> Vec<u8> {
+        let mut head = Vec::new();
+        if let Ok(stored) = fs::File::open(self.path.join(&file.path)) {
+            // What can't be read has nothing to show.
+            let _ = stored.take(HEAD_MOST).read_to_end(&mut head);
+        }
+        head
     }
 }
 
@@ -160,6 +192,27 @@ mod tests {
         let paths: Vec<String> = fresh.iter().map(|f| f.path.display().to_string()).collect();
         assert_eq!(paths, ["deep/new", "replaced"]);
         assert!(folder.holds(&fresh[0], b"new") && !folder.holds(&fresh[0], b"old"));
+    }
+
+    #[test]
+    fn a_huge_file_is_compared_and_shown_without_being_held() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temporary.path());
+        let before = folder.snapshot();
+        let path = temporary.path().join("huge");
+        fs::write(&path, "abc").unwrap();
+        let all = 1 << 40;
+        // It has a hole and takes no room, unless somebody reads it.
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        if file.set_len(all).is_err() {
+            return; // This file system has no files so large.
+        }
+        let fresh = folder.fresh_since(&before);
+        assert_eq!(fresh[0].size, all);
+        assert_eq!(folder.difference(&fresh[0], b"abd"), Some(2));
+        assert_eq!(folder.difference(&fresh[0], b"abc\0"), Some(4));
+        assert!(!folder.holds(&fresh[0], b"abc"));
+        assert_eq!(folder.head(&fresh[0]).len(), 1 << 20);
     }
 
     #[test]

@@ -63,9 +63,10 @@ impl Message {
         Message::header(task, grammar, body.len()).and("data", body)
     }
 
-    /// Takes a laid out message apart: a type, a length if there is room for one, and the body.
+    /// Takes a laid out message apart: a type, a length if there is room for one, and the body. A
+    /// body that is too long for its grammar could not be laid out: then there is no message.
     fn split(whole: &[u8], body: usize, name: &'static str) -> Message {
-        let (head, body) = whole.split_at(whole.len() - body);
+        let (head, body) = whole.split_at(whole.len().saturating_sub(body));
         let mut message = Message::default();
         if let [kind, length @ ..] = head {
             message = message.and("type", &[*kind]);
@@ -109,6 +110,15 @@ mod tests {
         assert_eq!(file.seams(), [1, 2]);
         let name = Message::name(Grammar::U2, b"x.txt");
         assert_eq!(name.fields, [("type", 1), ("length", 2), ("name", 5)]);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_length_of_two_bytes_is_no_message() {
+        let long = vec![b'a'; 65_536];
+        assert_eq!(Message::name(Grammar::U2, &long).bytes, b"");
+        assert_eq!(Message::text(Task::Six, Grammar::Framed, &long).bytes, b"");
+        let fits = Message::name(Grammar::U2, &long[1..]);
+        assert_eq!(fits.fields, [("type", 1), ("length", 2), ("name", 65_535)]);
     }
 
     #[test]

@@ -13,17 +13,19 @@
 //! | [`probe`], [`transcript`], [`dump`] | one connection, all that was said on it, and how that is shown |
 //! | `litter` | taking away what a run has left |
 //! | [`folder`], [`program`], [`proc`] | the server's files, its processes, and what Linux tells of them |
+//! | [`console`] | what it prints, where the reason of a failure often stands |
 //! | [`verdict`], [`report`] | what a case comes to, as text, JSON and JUnit |
 //!
-//! A verdict must be fair: what the sheet leaves open is never a failure. Where only a pause ends a
-//! text, a server that takes what one `recv` brings is weak, not wrong, as long as the sheet's own
-//! clients are served.
+//! A verdict must be fair: what the sheet leaves open is never a failure. A text that is cut at the
+//! first segment fails (hello, task 3), since our half-close marks where it ends. A raw *name* that
+//! is cut there is only weak: nothing but silence ends it, and no server can be sure of that.
 //!
 //! Nothing here knows our own servers: they are checked like anybody else's.
 
 pub mod bench;
 pub mod case;
 pub mod cases;
+pub mod console;
 mod diag;
 pub mod dump;
 pub mod folder;

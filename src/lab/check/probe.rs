@@ -5,14 +5,16 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::console::Console;
 use super::message::Message;
 use super::proc;
-use super::shown::{bytes, quoted};
+use super::shown::{bytes, quoted, seconds};
 use super::transcript::{Mark, Side, Transcript};
 use super::verdict::{Finding, Outcome, Verdict};
 use super::watch::Watch;
@@ -33,6 +35,15 @@ const SLICE: Duration = Duration::from_millis(100);
 /// What is kept of what a server sends.
 const RECEIVED_MOST: usize = 1 << 20;
 
+/// The words for what came where not a byte did.
+pub const NOTHING: &str = "nothing";
+/// How the words for what came go on where the connection stays.
+const OPEN: &str = ", and the connection stays open";
+/// The same where the server ended it.
+pub const ENDED: &str = ", and the end of the connection";
+/// The same where it was cut off.
+pub const CUT: &str = ", and a reset of the connection";
+
 /// How the server's side of a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -50,6 +61,8 @@ pub struct Probe {
     socket: Socket,
     /// All that was said.
     pub transcript: Transcript,
+    /// What a started server prints.
+    pub console: Option<Arc<Console>>,
     received: Vec<u8>,
     ending: Ending,
     half_closed: bool,
@@ -83,6 +96,7 @@ impl Probe {
         Ok(Probe {
             socket,
             transcript,
+            console: None,
             received: Vec::new(),
             ending: Ending::Open,
             half_closed: false,
@@ -233,7 +247,7 @@ impl Probe {
                 }
                 Ok(got) => {
                     self.transcript.received(&buffer[..got]);
-                    self.watch.hear();
+                    self.watch.hear_bytes();
                     let room = RECEIVED_MOST.saturating_sub(self.received.len());
                     self.received.extend_from_slice(&buffer[..got.min(room)]);
                     if room == 0 {
@@ -256,7 +270,7 @@ impl Probe {
         let patience = self.watch.patience();
         let ending = self.read_until(patience, |_| false);
         if ending == Ending::Open {
-            let text = format!("the server is silent for {} s", patience.as_secs());
+            let text = format!("the server is silent for {}", seconds(patience));
             self.transcript.note(text);
         }
         ending
@@ -267,10 +281,15 @@ impl Probe {
         let patience = self.watch.patience();
         let ending = self.read_until(patience, |received| received.len() >= count);
         if ending == Ending::Open && self.received.len() < count {
-            let text = format!("the server is silent for {} s", patience.as_secs());
+            let text = format!("the server is silent for {}", seconds(patience));
             self.transcript.note(text);
         }
         ending
+    }
+
+    /// Whether the server may send more.
+    pub fn is_open(&self) -> bool {
+        self.ending == Ending::Open
     }
 
     /// All that the server has sent.
@@ -281,14 +300,14 @@ impl Probe {
     /// What it sent, and how it stands, in words.
     pub fn got(&self) -> String {
         let what = if self.received.is_empty() {
-            "nothing".to_owned()
+            NOTHING.to_owned()
         } else {
             quoted(&self.received)
         };
         match self.ending {
-            Ending::Open => format!("{what}, and the connection stays open"),
-            Ending::End => format!("{what}, and the end of the connection"),
-            Ending::Reset => format!("{what}, and a reset of the connection"),
+            Ending::Open => format!("{what}{OPEN}"),
+            Ending::End => format!("{what}{ENDED}"),
+            Ending::Reset => format!("{what}{CUT}"),
         }
     }
 
@@ -315,6 +334,13 @@ impl Probe {
 
     fn finding(&self, mark: Option<&Mark>, expected: String, got: String) -> Verdict {
         let http = self.received.starts_with(b"HTTP/");
+        match (&self.console, self.ending) {
+            (None, _) => {}
+            // When this connection is dropped, the server may print what our leaving makes of it.
+            (Some(console), Ending::Open) => console.keep(),
+            // Here it has ended itself, and may print a moment later why.
+            (Some(console), _) => console.keep_nothing(),
+        }
         Verdict::Fail(Box::new(Finding {
             expected,
             got,

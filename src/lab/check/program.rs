@@ -153,7 +153,7 @@ impl Program {
     }
 
     fn start_again(&mut self) -> Result<(), StartError> {
-        self.printed_before = fs::metadata(self.output_path()).map_or(0, |about| about.len());
+        self.printed_before = fs::metadata(self.output()).map_or(0, |about| about.len());
         self.child = spawn(&self.command, &self.folder, self.output.path())
             .map_err(|error| StartError::System(self.command.clone(), error))?;
         self.wait_until_it_listens()
@@ -217,6 +217,11 @@ impl Program {
         proc::memory(self.child.id())
     }
 
+    /// The file that all its output goes to.
+    pub fn output(&self) -> PathBuf {
+        self.output.path().join("output")
+    }
+
     /// What it has printed so far; of much, the last 64 KiB. A server may print without end, and
     /// this is asked often.
     pub fn printed(&self) -> String {
@@ -226,7 +231,7 @@ impl Program {
     /// The last of what it has printed behind a place in the file.
     fn printed_from(&self, place: u64) -> String {
         let read = || {
-            let mut file = File::open(self.output_path())?;
+            let mut file = File::open(self.output())?;
             let place = place.max(file.metadata()?.len().saturating_sub(PRINTED_MOST));
             file.seek(SeekFrom::Start(place))?;
             let mut printed = Vec::new();
@@ -235,10 +240,6 @@ impl Program {
             io::Result::Ok(printed)
         };
         String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
-    }
-
-    fn output_path(&self) -> PathBuf {
-        self.output.path().join("output")
     }
 
     /// The last lines that it printed, for people: each on a line of its own, escaped.

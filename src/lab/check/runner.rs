@@ -264,16 +264,14 @@ impl Runner {
         };
         match verdict {
             Verdict::Fail(mut finding) => {
-                finding
-                    .mistake
-                    .get_or_insert_with(|| case.mistake.to_owned());
-                self.bench.tell_if_dead(&mut finding);
+                self.bench.explain(&mut finding, case.mistake);
                 Verdict::Fail(finding)
             }
             Verdict::Weak(mut finding) => {
                 finding
                     .mistake
                     .get_or_insert_with(|| case.mistake.to_owned());
+                self.bench.tell_what_it_printed(&mut finding);
                 Verdict::Weak(finding)
             }
             other => other,

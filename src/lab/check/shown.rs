@@ -28,6 +28,11 @@ pub fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }
 
+/// `3 s`, `1.5 s`.
+pub fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}
+
 /// A peer's bytes between quotes, escaped; only the first 60 of long ones.
 pub fn quoted(all: &[u8]) -> String {
     const MOST: usize = 60;
@@ -48,6 +53,12 @@ mod tests {
         assert_eq!(bytes(999), "999 bytes");
         assert_eq!(bytes(65_536), "65,536 bytes");
         assert_eq!(number(268_435_456), "268,435,456");
+    }
+
+    #[test]
+    fn a_wait_of_one_and_a_half_seconds_is_not_called_one() {
+        assert_eq!(seconds(Duration::from_secs(3)), "3 s");
+        assert_eq!(seconds(Duration::from_millis(1500)), "1.5 s");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::dump::{Field, dump};
-use super::shown::{bytes, millis};
+use super::shown::{bytes, millis, number};
 use crate::proto::text::escaped;
 
 /// What was said on a connection.
@@ -113,10 +113,14 @@ impl Transcript {
         self.push(What::Received { start, bytes });
     }
 
-    /// Writes down what the server stored.
-    pub fn stored(&mut self, path: &str, bytes: Vec<u8>) {
-        let length = super::shown::bytes(bytes.len());
-        self.note(format!("the file {path} has {length}"));
+    /// Writes down what the server stored: the file's length, and its first bytes or all.
+    pub fn stored(&mut self, path: &str, size: u64, bytes: Vec<u8>) {
+        let length = super::shown::bytes(usize::try_from(size).unwrap_or(usize::MAX));
+        let only = match size > bytes.len() as u64 {
+            true => format!(", of which the first {} were read", number(bytes.len())),
+            false => String::new(),
+        };
+        self.note(format!("the file {path} has {length}{only}"));
         self.push(What::Stored { bytes });
     }
 

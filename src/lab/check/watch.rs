@@ -18,6 +18,8 @@ pub struct Watch {
     patience_ms: Arc<AtomicU64>,
     /// Whether the server has ever sent or ended anything.
     heard: Arc<AtomicBool>,
+    /// Whether it has ever sent a byte.
+    answered: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -28,6 +30,7 @@ impl Watch {
             signal,
             patience_ms,
             heard: Arc::default(),
+            answered: Arc::default(),
         };
         watch.set_patience(PATIENCE);
         watch
@@ -54,7 +57,18 @@ impl Watch {
         self.heard.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it ever has.
+    /// Remembers that the server has sent something.
+    pub fn hear_bytes(&self) {
+        self.hear();
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ever sent a byte.
+    pub fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has ever sent a byte or ended a connection.
     pub fn has_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
     }

@@ -137,8 +137,17 @@ pub(super) fn waiting(bench: &mut Bench) -> Outcome {
             verdict.state("ReadBody is complete by its length: it answers at once")
         });
     }
-    outcome.map_err(|verdict| {
+    let Err(verdict) = outcome else { return Ok(()) };
+    if !probe.is_open() {
+        return Err(verdict);
+    }
+    // Only one that answers once our stream has ended waits for that end.
+    probe.half_close();
+    probe.read_until(patience, |answer| holds(answer, text));
+    Err(if judge_text(bench, &probe, text).is_ok() {
         verdict.no_worse_than_weak("the server reads on until the client ends its stream; a client that waits for its answer first, as the sheet lets it, waits for ever. Nothing in a raw text says that it is complete: a length would")
+    } else {
+        verdict
     })
 }
 

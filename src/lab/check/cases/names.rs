@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::super::bench::{Bench, NO_FOLDER, TRIES};
 use super::super::message::Message;
-use super::super::probe::{Ending, Probe};
+use super::super::probe::Probe;
 use super::super::shown::bytes;
 use super::super::transcript::{Mark, Side};
 use super::super::verdict::{Outcome, Verdict};
+use super::survive::expect_noticed;
 use super::upload::{Upload, expect_ok, is_served};
 
 /// Why nobody can ask for more where only a pause ends a name.
@@ -114,18 +115,9 @@ pub(super) fn all_in_one(bench: &mut Bench) -> Outcome {
 pub(super) fn end_behind_ok(bench: &mut Bench) -> Outcome {
     let mut upload = Upload::open(bench)?;
     upload.probe.half_close();
-    if upload.probe.read_to_end() == Ending::Open {
-        return Err(upload
-            .probe
-            .fail_here(
-                "here our stream ends",
-                "the end of the connection: nothing more can come",
-            )
-            .state("ReadType: the stream has ended instead, so the connection is closed")
-            .mistake(
-                "end of stream not noticed: recv gives b'' and the loop asks again, for ever",
-            ));
-    }
+    expect_noticed(bench, &mut upload.probe).map_err(|verdict| {
+        verdict.state("ReadType: the stream has ended instead, so the connection is closed")
+    })?;
     bench.remember(&upload.probe);
     bench.expect_still_serving("an end right behind OK")
 }
@@ -164,17 +156,19 @@ pub(super) fn same_name(bench: &mut Bench) -> Outcome {
     if whole {
         return Ok(());
     }
-    let stored = one.and_then(|file| folder.read(file)).unwrap_or_default();
-    probe.transcript.stored(&name, stored.clone());
+    let stored = one.map(|file| folder.head(file)).unwrap_or_default();
+    let size = one.map_or(0, |file| file.size);
+    probe.transcript.stored(&name, size, stored);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mark = Mark::new(
         Side::Stored,
-        300.min(stored.len()),
+        300.min(size),
         "this is of neither upload alone",
     );
     Err(probe.fail_at(
         &mark,
         "the first upload's 900 bytes or the second's 300 under the name, whole",
-        format!("{} that are neither", bytes(stored.len())),
+        format!("{} that are neither", bytes(size)),
     ))
 }
 
