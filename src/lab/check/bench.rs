@@ -132,7 +132,9 @@ impl Bench {
         // A server that a failed case's connections took with them when they ended was alive when
         // it failed: then its end is not the reason.
         let lost = [ENDED, CUT, "refused"];
-        let lost = lost.iter().any(|word| finding.got.contains(word));
+        // Nor is it where an answer came, and was wrong.
+        let answered = finding.got.starts_with('"');
+        let lost = !answered && lost.iter().any(|word| finding.got.contains(word));
         let dead = finding.got.contains(DEAD);
         let known = finding.mistake.get_or_insert_with(|| guess.to_owned());
         let survives = !known.starts_with(DOES_NOT_SURVIVE);
