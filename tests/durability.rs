@@ -72,6 +72,58 @@ fn the_bytes_the_name_and_the_folder_are_synced_in_this_order_and_only_then_is_o
     assert!(trace[synced.0].contains(&file), "{trace:#?}");
 }
 
+/// How often a batch is sent that the server may sync by one call: it does so only while little
+/// else on the machine waits for the disk.
+const TRIES: u32 = 20;
+
+#[test]
+fn a_batch_whose_common_sync_fails_is_refused_and_so_is_all_that_comes_later() {
+    let tried = command("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !tried.is_ok_and(|status| status.success()) {
+        return skipped("strace can't be run here");
+    }
+    for _ in 0..TRIES {
+        let starter = Starter::new(&[]);
+        let path = starter.home().join("trace");
+        let file = path.to_str().expect("a temporary folder's path is text");
+        let inject = "inject=syncfs:error=EIO";
+        let strace = ["strace", "-D", "-f", "-o", file, "-e", "trace=syncfs"];
+        let mut server = starter
+            .under(&[&strace[..], &["-e", inject]].concat())
+            .start();
+        let mut client = server.client();
+        client.send(
+            (0..30)
+                .flat_map(|_| data(b"a small file"))
+                .collect::<Vec<_>>(),
+        );
+        client.finish();
+        let replies = String::from_utf8_lossy(&client.read_all()).into_owned();
+        let stored = replies.matches("OK\nname=").count();
+        let unknown = replies.matches("ERR unknown").count();
+        let mut later = server.client();
+        later.send(data(b"later"));
+        let later = later.reply();
+        let there = server.names().len();
+        server.stop();
+        if fs::read_to_string(&path).is_ok_and(|trace| trace.contains("INJECTED")) {
+            assert!(stored < 30, "some were in the batch that failed");
+            // What was linked and not synced may be there, and nobody was promised it.
+            assert!(
+                (stored..=stored + unknown).contains(&there),
+                "{there}, {replies}"
+            );
+            assert_eq!(later.status(), "ERR io", "nothing is stored any more");
+            return;
+        }
+        assert_eq!((stored, later.status()), (30, "OK"));
+    }
+    skipped("the disk is never calm");
+}
+
 /// What a file of this name has in it: any part of it, or another's bytes, would be noticed.
 fn contents(name: &str) -> Vec<u8> {
     let seed = name

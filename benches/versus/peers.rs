@@ -49,11 +49,20 @@ pub(crate) struct Stores {
 }
 
 pub(crate) fn piecemeal(bench: &Bench, arguments: &[&str]) -> Result<Stores, String> {
+    piecemeal_at(bench, &["127.0.0.1"], arguments)
+}
+
+/// The same at several addresses of this machine, with one port.
+pub(crate) fn piecemeal_at(
+    bench: &Bench,
+    hosts: &[&str],
+    arguments: &[&str],
+) -> Result<Stores, String> {
     let folder = bench.place.fresh()?;
     let server = Server::start(&bench.place.logs, |port| {
         let mut command = Command::new(&bench.program);
         command
-            .args(["serve", "--quiet", "--bind", &format!("127.0.0.1:{port}")])
+            .args(["serve", "--quiet", "--bind", &at_port(hosts, port)])
             .args(arguments)
             .arg("--dir")
             .arg(&folder);
@@ -64,6 +73,12 @@ pub(crate) fn piecemeal(bench: &Bench, arguments: &[&str]) -> Result<Stores, Str
         folder,
         speech: Speech::Piecemeal,
     })
+}
+
+/// The addresses of these hosts with one port, as `--bind` and `--to` take them.
+pub(crate) fn at_port(hosts: &[&str], port: u16) -> String {
+    let addresses: Vec<_> = hosts.iter().map(|host| format!("{host}:{port}")).collect();
+    addresses.join(",")
 }
 
 /// examples/threads.rs, which this program is too when it is started so.

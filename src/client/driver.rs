@@ -132,6 +132,7 @@ impl Driver<'_> {
         for index in from..self.addresses.len() {
             let tuning = Tuning {
                 unacknowledged: self.options.timeout,
+                brief: false,
             };
             let now = reactor.now();
             let sender = Sender::new(self.options.timeout, now);

@@ -75,6 +75,7 @@ impl Conversation {
             address,
             Tuning {
                 unacknowledged: options.timeout,
+                brief: false,
             },
         )?;
         let mut reactor = Reactor::new()?;

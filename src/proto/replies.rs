@@ -4,6 +4,9 @@
 //! once; an upload that is being committed leaves it empty until the store has spoken. Only the
 //! replies before the first empty place are written. So it can't happen that a message gets two
 //! replies, or none, or another's.
+//!
+//! An OK that only says "go on" is of no use to a client that has gone on: its file is complete and
+//! is being committed. Such an OK waits for the receipt behind it, and both are sent at once.
 
 use std::collections::VecDeque;
 
@@ -22,6 +25,8 @@ pub struct Replies {
     /// Replies that were written, and how much of them was sent.
     out: Vec<u8>,
     sent: usize,
+    /// Whether all that is unsent only says "go on".
+    only_go_on: bool,
 }
 
 impl Replies {
@@ -29,7 +34,7 @@ impl Replies {
     pub fn push(&mut self, reply: Reply) {
         if self.places.is_empty() {
             self.oldest += 1;
-            reply.write(&mut self.out);
+            self.write(&reply);
         } else {
             self.places.push_back(Some(reply));
         }
@@ -52,9 +57,10 @@ impl Replies {
         assert!(place.is_none(), "ticket {ticket} was filled before");
         *place = Some(reply);
         self.waiting -= 1;
-        while let Some(Some(reply)) = self.places.front() {
-            reply.write(&mut self.out);
-            self.places.pop_front();
+        while let Some(Some(_)) = self.places.front()
+            && let Some(Some(reply)) = self.places.pop_front()
+        {
+            self.write(&reply);
             self.oldest += 1;
         }
         if self.places.is_empty() {
@@ -63,8 +69,17 @@ impl Replies {
         }
     }
 
-    /// Bytes to be sent.
+    fn write(&mut self, reply: &Reply) {
+        let goes_on = matches!(reply, Reply::Ok | Reply::Begin { .. });
+        self.only_go_on = goes_on && (self.only_go_on || self.out.is_empty());
+        reply.write(&mut self.out);
+    }
+
+    /// Bytes to be sent. None, while there are only such as can wait for what the store will say.
     pub fn unsent(&self) -> &[u8] {
+        if self.only_go_on && self.waiting > 0 {
+            return &[];
+        }
         &self.out[self.sent..]
     }
 
@@ -127,6 +142,32 @@ mod tests {
             [written(&Reply::Fault(Fault::Io)), written(&Reply::Ok)].concat()
         );
         assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn an_ok_to_go_on_waits_for_the_receipt_behind_it_and_for_nothing_else() {
+        let begin = Reply::Begin { offset: 0 };
+        let mut replies = Replies::default();
+        replies.push(begin.clone());
+        let upload = replies.wait();
+        assert_eq!(replies.unsent(), b"");
+        replies.fill(upload, Reply::Fault(Fault::Io));
+        let both = [written(&begin), written(&Reply::Fault(Fault::Io))].concat();
+        assert_eq!(sent(&mut replies), both);
+
+        // A client may be waiting for what stands in front of it.
+        replies.push(Reply::Fault(Fault::Io));
+        replies.push(begin.clone());
+        replies.wait();
+        let both = [written(&Reply::Fault(Fault::Io)), written(&begin)].concat();
+        assert_eq!(sent(&mut replies), both);
+    }
+
+    #[test]
+    fn an_ok_to_go_on_is_sent_at_once_where_nothing_is_committed() {
+        let mut replies = Replies::default();
+        replies.push(Reply::Ok);
+        assert_eq!(sent(&mut replies), written(&Reply::Ok));
     }
 
     proptest! {

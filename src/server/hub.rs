@@ -95,7 +95,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
     pub(super) fn run(mut self, reactor: &mut Reactor<Entry<P, S>>) -> io::Result<Summary> {
         while self.phase == Phase::Serving {
             reactor.turn(&mut self, None)?;
-            self.store.flush();
+            self.settle(reactor);
         }
         let mut quiet_until = None;
         while !self.advance_stop(reactor, &mut quiet_until) {
@@ -104,7 +104,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
                 (_, until) => until,
             };
             reactor.turn(&mut self, until.map(|until| until.since(reactor.now())))?;
-            self.store.flush();
+            self.settle(reactor);
         }
         let (ended, cut_off) = match self.phase {
             Phase::Serving | Phase::Stopping(_) => (Ended::Stopped, 0),
@@ -177,6 +177,24 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         result
     }
 
+    /// A turn is over: the store gets what was completed in it, and may have news at once.
+    fn settle(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
+        self.store.flush();
+        self.hear_store(reactor);
+    }
+
+    fn hear_store(&mut self, reactor: &mut Reactor<Entry<P, S>>) {
+        let mut news = false;
+        while let Some(done) = self.store.poll_done() {
+            news = true;
+            self.deliver(reactor, done);
+        }
+        // Files that were committed may have made room for those who wait.
+        if news && self.room().is_some() {
+            self.accept_again(reactor);
+        }
+    }
+
     fn deliver(&mut self, reactor: &mut Reactor<Entry<P, S>>, done: Done) {
         let now = reactor.now();
         let token = Token::from_raw(done.key().connection);
@@ -216,13 +234,7 @@ impl<P: Protocol, S: Store> Handler<Entry<P, S>> for Hub<P, S> {
         if self.stopper.is_wanted() && self.phase == Phase::Serving {
             self.stop(reactor);
         }
-        while let Some(done) = self.store.poll_done() {
-            self.deliver(reactor, done);
-        }
-        // Files that were committed may have made room for those who wait.
-        if self.room().is_some() {
-            self.accept_again(reactor);
-        }
+        self.hear_store(reactor);
     }
 
     fn closed(&mut self, reactor: &mut Reactor<Entry<P, S>>, token: Token, entry: Entry<P, S>) {

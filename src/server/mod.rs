@@ -163,6 +163,7 @@ impl<S: Store, P: Protocol> Server<S, P> {
         let mut reactor = Reactor::new()?;
         let tuning = Tuning {
             unacknowledged: config.rules.deadlines.stall,
+            brief: false,
         };
         let mut listeners = Vec::new();
         for address in &config.bind {

@@ -29,10 +29,16 @@ pub(in crate::cli) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Option<super::Command>,
 
-    /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH; the files stay there. Without it, bench
-    /// starts a server of its own in a process and a folder that are gone afterwards
-    #[arg(long, env = "PIECEMEAL_TO", value_name = "ADDRESS")]
-    pub(super) to: Option<Endpoint>,
+    /// The server: HOST:PORT, [IPv6]:PORT or unix:PATH; the files stay there. Several addresses of
+    /// it are used in turn, which gives --reconnect more ports. Without it, bench starts a server
+    /// of its own in a process and a folder that are gone afterwards
+    #[arg(
+        long,
+        env = "PIECEMEAL_TO",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
+    pub(super) to: Vec<Endpoint>,
 
     /// Connections at once
     #[arg(short, long, env = "PIECEMEAL_CONNECTIONS", value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
@@ -57,7 +63,7 @@ pub(in crate::cli) struct Arguments {
 
     /// Make a new connection for each file
     #[arg(long, env = "PIECEMEAL_RECONNECT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
-    reconnect: bool,
+    pub(super) reconnect: bool,
 
     /// Send texts, which come back, in place of files; the server runs with --strings message
     #[arg(long, env = "PIECEMEAL_SAY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
@@ -176,7 +182,7 @@ impl Arguments {
             (Some(Limit(duration)), _) => duration,
         };
         Ok(Plan {
-            to: self.to.clone().unwrap_or(Endpoint::Unix(PathBuf::new())),
+            to: self.to.clone(),
             connections,
             work,
             sizes,

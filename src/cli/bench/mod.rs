@@ -89,7 +89,7 @@ enum Measured {
 fn measure(arguments: &Arguments, signals: &Signals) -> Result<Measured, (Exit, String)> {
     let plan = arguments.plan().map_err(|text| (Exit::Usage, text))?;
     check_descriptors(plan.connections).map_err(|text| (Exit::Usage, text))?;
-    let Some(to) = arguments.to.clone() else {
+    if arguments.to.is_empty() {
         let (server, plan) = match start(arguments, plan, signals) {
             Ok(started) => started,
             Err(text) => {
@@ -105,13 +105,14 @@ fn measure(arguments: &Arguments, signals: &Signals) -> Result<Measured, (Exit, 
             tell(format_args!("piecemeal: {text}"));
         }
         return measured;
-    };
+    }
     if arguments.durability.is_some() {
+        let to = &arguments.to[0];
         tell(format_args!(
             "piecemeal: --durability is for a server that bench starts itself; {to} has its own"
         ));
     }
-    load(arguments, &Plan { to, ..plan }, signals, None)
+    load(arguments, &plan, signals, None)
 }
 
 /// Each connection is a descriptor; a run that fails of it in the middle says less.
@@ -134,7 +135,7 @@ fn start(
     signals: &Signals,
 ) -> Result<(OwnServer, Plan), String> {
     let server = OwnServer::start(arguments, &|| signals.signal().is_some())?;
-    let to = server.endpoint().clone();
+    let to = server.endpoints().to_vec();
     Ok((server, Plan { to, ..plan }))
 }
 

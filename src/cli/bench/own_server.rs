@@ -20,6 +20,9 @@ use crate::cli::tell;
 const START_TIME: Duration = Duration::from_secs(10);
 /// So long it may take to stop, before it is killed.
 const STOP_TIME: Duration = Duration::from_secs(3);
+/// Addresses that it listens at where each file has a connection of its own: those to one address
+/// run out of ports at some 14,000 a second.
+const MORE: usize = 4;
 /// How often it is looked whether something has happened meanwhile.
 const LOOK: Duration = Duration::from_millis(10);
 /// Clock ticks of `/proc/PID/stat` in a second: fixed by the kernel's interface.
@@ -29,7 +32,7 @@ const TICKS_PER_S: f64 = 100.0;
 #[derive(Debug)]
 pub(super) struct OwnServer {
     child: Child,
-    endpoint: Endpoint,
+    endpoints: Vec<Endpoint>,
     /// Behind the child: it goes when nobody writes to it any more.
     folder: Option<TempDir>,
 }
@@ -54,9 +57,11 @@ impl OwnServer {
         })?;
         let program = std::env::current_exe()
             .map_err(|error| format!("can't find this program's file: {error}"))?;
+        let addresses = if arguments.reconnect { MORE } else { 1 };
         let mut command = Command::new(program);
         command
-            .args(["serve", "--quiet", "--bind", "127.0.0.1:0"])
+            .args(["serve", "--quiet", "--bind"])
+            .arg(vec!["127.0.0.1:0"; addresses].join(","))
             .args(["--shutdown-timeout", "1s"])
             .args(["--durability", arguments.durability().as_str()])
             .args(["--strings", if arguments.say { "message" } else { "name" }])
@@ -79,12 +84,14 @@ impl OwnServer {
             .map_err(|error| format!("can't start the server: {error}"))?;
         let mut server = OwnServer {
             child,
-            endpoint: Endpoint::Unix(folder.path().to_owned()),
+            endpoints: Vec::new(),
             folder: Some(folder),
         };
         let lines = server.hear()?;
-        let address = server.wait_for_address(&lines, is_over)?;
-        server.endpoint = address.into();
+        for _ in 0..addresses {
+            let address = server.wait_for_address(&lines, is_over)?;
+            server.endpoints.push(address.into());
+        }
         // It is read on, so that it never waits for a reader, and shown.
         thread::spawn(move || {
             for line in lines {
@@ -94,8 +101,8 @@ impl OwnServer {
         Ok(server)
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
     /// Processor time that it has used, in seconds, where the system tells.

@@ -178,7 +178,7 @@ mod tests {
     use std::time::Duration;
 
     fn supply(work: Work) -> Supply {
-        let to = "127.0.0.1:1".parse().expect("an address");
+        let to = vec!["127.0.0.1:1".parse().expect("an address")];
         Supply::new(&Plan {
             to,
             connections: 1,

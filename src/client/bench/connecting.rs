@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::driver::{Driver, TICK};
 use super::misfit::{Manner, Misfit};
 use crate::client::Why;
-use crate::net::{Stream, Tuning};
+use crate::net::{Address, Endpoint, Stream, Tuning};
 use crate::proto::Moment;
 use crate::reactor::{Reactor, Readiness, Visit};
 
@@ -31,12 +31,42 @@ pub(super) struct Entry {
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
-    /// It is being made, to the address of this index.
+    /// It is being made.
     Connecting {
-        index: usize,
+        place: Place,
         until: Moment,
     },
     Open,
+}
+
+/// Which address a connection is made to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    target: usize,
+    index: usize,
+}
+
+/// Where connections go.
+#[derive(Debug)]
+pub(super) struct Target {
+    to: Endpoint,
+    addresses: Vec<Address>,
+    /// The one to connect to: the first that hasn't failed.
+    index: usize,
+}
+
+impl Target {
+    pub(super) fn find(to: &Endpoint) -> Result<Target, Why> {
+        let addresses = to.resolve().map_err(|error| Why::Resolve {
+            to: to.clone(),
+            error: error.to_string(),
+        })?;
+        Ok(Target {
+            to: to.clone(),
+            addresses,
+            index: 0,
+        })
+    }
 }
 
 /// Who is at work on it.
@@ -116,10 +146,24 @@ impl Driver<'_> {
         }
     }
 
-    /// Begins to make a connection.
+    /// Begins to make a connection, to whichever target's turn it is.
     fn connect(&mut self, reactor: &mut Reactor<Entry>, part: Part, short_since: Option<Moment>) {
-        let (index, now) = (self.address, reactor.now());
-        let Err(error) = self.try_connect(reactor, part, index) else {
+        let target = self.begun % self.targets.len();
+        self.begun += 1;
+        self.connect_to(reactor, target, part, short_since);
+    }
+
+    fn connect_to(
+        &mut self,
+        reactor: &mut Reactor<Entry>,
+        target: usize,
+        part: Part,
+        short_since: Option<Moment>,
+    ) {
+        let now = reactor.now();
+        let index = self.targets[target].index;
+        let place = Place { target, index };
+        let Err(error) = self.try_connect(reactor, part, place) else {
             return;
         };
         let since = short_since.unwrap_or(now);
@@ -130,7 +174,7 @@ impl Driver<'_> {
                 short_since: Some(since),
             });
         } else {
-            self.cant_connect(reactor, part, index, &error);
+            self.cant_connect(reactor, part, place, &error);
         }
     }
 
@@ -138,20 +182,21 @@ impl Driver<'_> {
         &mut self,
         reactor: &mut Reactor<Entry>,
         part: Part,
-        index: usize,
+        place: Place,
     ) -> io::Result<()> {
         let tuning = Tuning {
             unacknowledged: self.plan.timeout,
+            brief: self.plan.reconnect,
         };
         let now = reactor.now();
         let since = self.plan.reconnect.then(Instant::now);
-        let stream = Stream::connect(&self.addresses[index], tuning)?;
+        let stream = Stream::connect(&self.targets[place.target].addresses[place.index], tuning)?;
         let until = now + self.plan.connect_timeout;
         let role = match part {
             Part::Worker => Role::Worker(Connection::new(now, since)),
             Part::Misfit(manner) => Role::Misfit(Misfit::new(manner, now)),
         };
-        let stage = Stage::Connecting { index, until };
+        let stage = Stage::Connecting { place, until };
         reactor.insert(stream, |stream| Entry {
             stream,
             stage,
@@ -167,13 +212,14 @@ impl Driver<'_> {
         &mut self,
         reactor: &mut Reactor<Entry>,
         part: Part,
-        index: usize,
+        place: Place,
         error: &io::Error,
     ) {
-        let next = index + 1;
-        if self.heard_at.is_none() && next < self.addresses.len() {
-            self.address = self.address.max(next);
-            return self.connect(reactor, part, None);
+        let next = place.index + 1;
+        let target = &mut self.targets[place.target];
+        if self.heard_at.is_none() && next < target.addresses.len() {
+            target.index = target.index.max(next);
+            return self.connect_to(reactor, place.target, part, None);
         }
         // A server that is there may be full, which looks the same but for this.
         let error = match self.made {
@@ -181,7 +227,7 @@ impl Driver<'_> {
             made => format!("{error}, after {made} connections were made"),
         };
         self.end(Why::Connect {
-            to: self.plan.to.clone(),
+            to: self.targets[place.target].to.clone(),
             error,
         });
     }
@@ -193,7 +239,7 @@ impl Driver<'_> {
         entry: &mut Entry,
         ready: Readiness,
     ) -> Option<Visit> {
-        let Stage::Connecting { index, until } = entry.stage else {
+        let Stage::Connecting { place, until } = entry.stage else {
             return None;
         };
         let failed: io::Error = match entry.stream.connected() {
@@ -210,7 +256,7 @@ impl Driver<'_> {
             Err(error) => error,
         };
         self.connecting -= 1;
-        self.cant_connect(reactor, entry.role.part(), index, &failed);
+        self.cant_connect(reactor, entry.role.part(), place, &failed);
         Some(Visit::Close)
     }
 

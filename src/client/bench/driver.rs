@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::connecting::{Due, Entry, Part, Role, SHORTAGE};
+use super::connecting::{Due, Entry, Part, Role, SHORTAGE, Target};
 use super::connection::{Connection, Desk, READ, Step};
 use super::misfit::{self, Manner, Misfit};
 use super::outcome::{Misbehaved, Outcome, Tally};
 use super::supply::Supply;
 use super::{Plan, Watch};
 use crate::client::Why;
-use crate::net::{Address, Stream};
+use crate::net::Stream;
 use crate::proto::Moment;
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
 
@@ -25,12 +25,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Where nothing could be measured at all: the host has no address, or the system has no poll.
 /// What ends a run early is in its outcome.
 pub fn run(plan: &Plan, watch: &mut dyn Watch) -> Result<Outcome, Why> {
-    let addresses = plan.to.resolve().map_err(|error| Why::Resolve {
-        to: plan.to.clone(),
-        error: error.to_string(),
-    })?;
+    let targets = plan.to.iter().map(Target::find).collect::<Result<_, _>>()?;
     let mut reactor = Reactor::new()?;
-    let mut driver = Driver::new(plan, addresses, reactor.now());
+    let mut driver = Driver::new(plan, targets, reactor.now());
     driver.connect_all(&mut reactor);
     let mut looked = Instant::now();
     while !driver.is_over() && !watch.is_over() {
@@ -50,9 +47,9 @@ pub fn run(plan: &Plan, watch: &mut dyn Watch) -> Result<Outcome, Why> {
 /// A run: its connections, and what has come of them.
 pub(super) struct Driver<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) addresses: Vec<Address>,
-    /// The one to connect to: the first that hasn't failed.
-    pub(super) address: usize,
+    pub(super) targets: Vec<Target>,
+    /// Connections that were begun: whose turn it is.
+    pub(super) begun: usize,
     pub(super) desk: Desk,
     /// By manner.
     pub(super) misfits: [Misbehaved; 3],
@@ -77,7 +74,7 @@ pub(super) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(plan: &'a Plan, addresses: Vec<Address>, now: Moment) -> Driver<'a> {
+    fn new(plan: &'a Plan, targets: Vec<Target>, now: Moment) -> Driver<'a> {
         let misfits = Manner::ALL.map(|manner| Misbehaved {
             connections: manner.share(plan.mix, plan.connections),
             ..Misbehaved::default()
@@ -87,8 +84,8 @@ impl<'a> Driver<'a> {
         let files = usize::try_from(plan.files.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         Driver {
             plan,
-            addresses,
-            address: 0,
+            targets,
+            begun: 0,
             desk: Desk {
                 supply: Supply::new(plan),
                 tally: Tally::default(),

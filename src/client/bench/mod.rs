@@ -49,8 +49,10 @@ pub use outcome::{Latency, Misbehaved, Outcome, Tally};
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The server.
-    pub to: Endpoint,
+    /// The server; at least one address of it. Connections are dealt out among them, since each
+    /// pair of addresses has ports of its own, and a port rests for a while after its last use:
+    /// with [`Plan::reconnect`] a single pair is used up within seconds.
+    pub to: Vec<Endpoint>,
     /// Connections at once; at least one.
     pub connections: usize,
     /// What is sent over them.

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::unfinished::{Partial, Unfinished};
-use super::{Durability, journal, work};
+use super::{Durability, journal, together, work};
 use crate::store::Error;
 use crate::store::place::move_to_free_name;
 
@@ -38,6 +38,8 @@ pub(super) struct Root {
     nameless: bool,
     /// Whether a file must be synced once more after it was linked.
     links_need_sync: bool,
+    /// Whether one call may sync all that the file system has.
+    syncs_together: bool,
     pub(super) durable: bool,
     failed: AtomicBool,
     closing: AtomicBool,
@@ -64,6 +66,7 @@ impl Root {
             work: OnceLock::new(),
             nameless: false,
             links_need_sync: false,
+            syncs_together: durable && together::is_trusted(),
             durable,
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -187,6 +190,21 @@ impl Root {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether [`Root::sync_link`] does anything.
+    pub(super) fn links_need_sync(&self) -> bool {
+        self.links_need_sync
+    }
+
+    /// Whether so many files are better synced by one [`Root::sync_all`] than each by itself.
+    pub(super) fn is_to_sync_together(&self, files: usize) -> bool {
+        self.syncs_together && together::is_sooner(files)
+    }
+
+    /// Syncs all that the file system has.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        rustix::fs::syncfs(&self.folder).map_err(io::Error::from)
     }
 
     /// Makes the names that were given survive a power cut.
