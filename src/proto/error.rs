@@ -197,11 +197,9 @@ impl Fault {
 
     /// Writes the whole text of the reply: the code, the line for a person, and the facts that a
     /// program can use.
-    pub fn reply_fields(&self, out: &mut String) {
-        use fmt::Write;
-        // Writing to a String can't fail.
-        let _ = write!(out, "ERR {}\ntext={self}", self.code());
-        let _ = match self {
+    pub fn reply_fields(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        write!(out, "ERR {}\ntext={self}", self.code())?;
+        match self {
             Fault::TooLarge { limit } | Fault::BadLength { limit, .. } => {
                 write!(out, "\nlimit={limit}")
             }
@@ -210,7 +208,7 @@ impl Fault {
             Fault::Timeout(Stalled::Connection) => write!(out, "\nwhat=connection"),
             Fault::Busy { retry } => write!(out, "\nretry={retry}"),
             _ => Ok(()),
-        };
+        }
     }
 }
 
@@ -229,13 +227,17 @@ mod tests {
     #[test]
     fn a_reply_names_the_code_the_reason_and_the_facts() {
         let mut out = String::new();
-        Fault::TooLarge { limit: 5 }.reply_fields(&mut out);
+        Fault::TooLarge { limit: 5 }
+            .reply_fields(&mut out)
+            .expect("a String takes it all");
         assert_eq!(
             out,
             "ERR too-large\ntext=larger than this server takes (5 bytes)\nlimit=5"
         );
         out.clear();
-        Fault::Timeout(Stalled::Header).reply_fields(&mut out);
+        Fault::Timeout(Stalled::Header)
+            .reply_fields(&mut out)
+            .expect("a String takes it all");
         assert!(out.ends_with("\nwhat=header"), "{out}");
     }
 
@@ -243,7 +245,9 @@ mod tests {
     fn a_peers_text_never_stands_raw_in_a_reply() {
         let fault = super::super::announce::Put::parse("name=a\nsize=\x1b[2J\u{202e}").unwrap_err();
         let mut out = String::new();
-        Fault::from(fault).reply_fields(&mut out);
+        Fault::from(fault)
+            .reply_fields(&mut out)
+            .expect("a String takes it all");
         assert!(
             out.lines().count() == 2
                 && out

@@ -4,6 +4,8 @@
 //! bytes that have come wait in a small fixed array until the field is complete: no allocation,
 //! no rescanning, and no difference between one read and nine.
 
+use std::fmt;
+
 use super::kind::Kind;
 
 /// A length field that is being read.
@@ -57,6 +59,34 @@ pub fn write(kind: Kind, length: u64, out: &mut Vec<u8>) {
     );
     out.push(kind.to_byte());
     out.extend_from_slice(&bytes[..width]);
+}
+
+/// Appends a whole message whose text `fill` writes: the length is put in front of it afterwards,
+/// so that no text has to be held anywhere else.
+pub fn write_around(kind: Kind, out: &mut Vec<u8>, fill: impl FnOnce(&mut Text<'_>)) {
+    let start = out.len();
+    write(kind, 0, out);
+    let body = out.len();
+    fill(&mut Text(out));
+    let length = out.len() - body;
+    let bytes = length.to_le_bytes();
+    let width = kind.length_width();
+    assert!(
+        bytes[width..].iter().all(|&high| high == 0),
+        "{kind} can't carry {length} bytes"
+    );
+    out[start + 1..body].copy_from_slice(&bytes[..width]);
+}
+
+/// Where a message's text is written to.
+#[derive(Debug)]
+pub struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 #[cfg(test)]

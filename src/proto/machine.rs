@@ -55,7 +55,7 @@ pub enum Action {
     /// Throw the open upload away.
     Abort,
     /// Show a person this text of the peer's.
-    Show(Box<str>),
+    Show(String),
     /// Tell a person this about the peer. What is quoted of the peer's bytes in it is escaped.
     Remark(Box<str>),
     /// Every reply is out: throw the open upload away, and shut down the sending side of the

@@ -11,7 +11,10 @@
 use std::collections::VecDeque;
 
 use super::machine::Ticket;
-use super::reply::Reply;
+use super::reply::{self, Reply};
+
+/// Bytes of the buffer that replies are written into, at first: those of one visit often fit.
+const FIRST_ROOM: usize = 512;
 
 /// The replies of one connection.
 #[derive(Debug, Default)]
@@ -37,6 +40,18 @@ impl Replies {
             self.write(&reply);
         } else {
             self.places.push_back(Some(reply));
+        }
+    }
+
+    /// The same for a text that goes back: it is copied only once where nothing holds it up.
+    pub fn push_message(&mut self, text: &str) {
+        if self.places.is_empty() {
+            self.oldest += 1;
+            self.only_go_on = false;
+            self.room();
+            reply::write_message(text, &mut self.out);
+        } else {
+            self.places.push_back(Some(Reply::Message(text.to_owned())));
         }
     }
 
@@ -72,7 +87,15 @@ impl Replies {
     fn write(&mut self, reply: &Reply) {
         let goes_on = matches!(reply, Reply::Ok | Reply::Begin { .. });
         self.only_go_on = goes_on && (self.only_go_on || self.out.is_empty());
+        self.room();
         reply.write(&mut self.out);
+    }
+
+    /// Makes room for a few replies at once: there was no buffer while there was nothing to send.
+    fn room(&mut self) {
+        if self.out.capacity() == 0 {
+            self.out.reserve(FIRST_ROOM);
+        }
     }
 
     /// Bytes to be sent. None, while there are only such as can wait for what the store will say.

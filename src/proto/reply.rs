@@ -42,24 +42,33 @@ pub struct Receipt {
 impl Reply {
     /// Appends the reply as a STRING message.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let mut text = String::new();
-        // Writing to a String can't fail.
-        let _ = match self {
-            Reply::Ok => text.write_str("OK"),
-            Reply::Begin { offset } => write!(text, "OK\noffset={offset}"),
-            Reply::Message(message) => write!(text, "Message: {message}"),
-            Reply::Receipt(receipt) => write_receipt(receipt, &mut text),
-            Reply::Fault(fault) => {
-                fault.reply_fields(&mut text);
-                Ok(())
-            }
-        };
-        header::write(Kind::String, text.len() as u64, out);
-        out.extend_from_slice(text.as_bytes());
+        header::write_around(Kind::String, out, |text| {
+            // Writing to memory can't fail.
+            let _ = match self {
+                Reply::Ok => text.write_str("OK"),
+                Reply::Begin { offset } => write!(text, "OK\noffset={offset}"),
+                Reply::Message(message) => message_text(message, text),
+                Reply::Receipt(receipt) => write_receipt(receipt, text),
+                Reply::Fault(fault) => fault.reply_fields(text),
+            };
+        });
     }
 }
 
-fn write_receipt(receipt: &Receipt, text: &mut String) -> std::fmt::Result {
+/// Appends the reply to a message, which has its text, as a STRING message.
+pub(super) fn write_message(message: &str, out: &mut Vec<u8>) {
+    header::write_around(Kind::String, out, |text| {
+        // Writing to memory can't fail.
+        let _ = message_text(message, text);
+    });
+}
+
+fn message_text(message: &str, text: &mut impl Write) -> std::fmt::Result {
+    text.write_str("Message: ")?;
+    text.write_str(message)
+}
+
+fn write_receipt(receipt: &Receipt, text: &mut impl Write) -> std::fmt::Result {
     write!(text, "OK\nname={}\nsize={}", receipt.name, receipt.size)?;
     if let Some(digest) = receipt.digest {
         write!(text, "\nblake3={digest}")?;

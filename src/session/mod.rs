@@ -88,7 +88,7 @@ pub struct Surroundings<'a, S: Store> {
 #[derive(Debug)]
 pub enum Note {
     /// A peer sent a text to be shown.
-    Message(Box<str>),
+    Message(String),
     /// The machine has something to say about the peer.
     Remark(Box<str>),
     /// A file was stored.

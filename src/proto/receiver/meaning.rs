@@ -126,20 +126,31 @@ impl Receiver {
             return;
         };
         let (kind, bytes) = (*kind, mem::take(bytes));
-        let text = str::from_utf8(&bytes).map_err(|_| Fault::NotUtf8);
         let message = self.rules.strings == Strings::Message;
+        if kind == Kind::String && message {
+            return self.show_message(bytes, now);
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| Fault::NotUtf8);
         match (kind, text) {
             (Kind::End, Ok(text)) => self.end_message(text, now),
             (Kind::Put, Ok(text)) => self.put_message(text, now),
-            (Kind::String, Ok(text)) if message => {
-                self.act(Action::Show(text.into()));
-                self.answer(Cause::Text, Reply::Message(text.to_owned()), now);
-            }
             (_, Ok(text)) => self.name_message(text, now),
             // A name that can't be read is a name refused.
             (Kind::Put, Err(fault)) => self.refuse_name(fault, now),
-            (Kind::String, Err(fault)) if !message => self.refuse_name(fault, now),
+            (Kind::String, Err(fault)) => self.refuse_name(fault, now),
             (_, Err(fault)) => self.answer(Cause::Text, Reply::Fault(fault), now),
+        }
+    }
+
+    /// A text for a person: it is shown, and goes back.
+    fn show_message(&mut self, bytes: Vec<u8>, now: Moment) {
+        match String::from_utf8(bytes) {
+            Ok(text) => {
+                self.replies.push_message(&text);
+                self.act(Action::Show(text));
+                self.go(Cause::Text, State::Reply, now);
+            }
+            Err(_) => self.answer(Cause::Text, Reply::Fault(Fault::NotUtf8), now),
         }
     }
 
