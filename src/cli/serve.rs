@@ -1,6 +1,7 @@
 //! `piecemeal serve`.
 
-use std::fmt;
+mod limits;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -53,6 +54,9 @@ pub(super) struct Arguments {
     /// descriptors for, and lets further ones wait
     #[arg(long, env = "PIECEMEAL_MAX_CONNECTIONS", value_name = "N", value_parser = count, default_value = "0")]
     max_connections: Limit<usize>,
+
+    #[command(flatten)]
+    whole: limits::WholeServer,
 
     /// What to do when a file of the same name is there
     #[arg(
@@ -247,7 +251,7 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
             escaped(arguments.dir.as_os_str().as_encoded_bytes())
         ));
         err.line(
-            Limits {
+            limits::Limits {
                 arguments,
                 connections: connections.most,
             }
@@ -320,6 +324,8 @@ impl Arguments {
             bind: self.bind.clone(),
             rules,
             max_connections: self.max_connections.0,
+            max_per_ip: self.whole.max_per_ip.0,
+            limit_rate: self.whole.limit_rate.0,
             shutdown_timeout: self.shutdown_timeout.0,
             splicing: match self.splice {
                 SpliceArgument::Auto => Splicing::Auto,
@@ -354,38 +360,6 @@ fn shell_quoted(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// The limits as one start-up line.
-struct Limits<'a> {
-    arguments: &'a Arguments,
-    connections: usize,
-}
-
-impl fmt::Display for Limits<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Arguments {
-            max_size,
-            header_timeout,
-            stall_timeout,
-            idle_timeout,
-            min_rate,
-            ..
-        } = self.arguments;
-        let size = max_size.0.map_or_else(|| "no limit".to_owned(), show_size);
-        let rate = min_rate
-            .0
-            .map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} B/s"));
-        write!(
-            f,
-            "limits: size {size}; connections {}; header {}; stall {}; idle {}; slowest {rate}; stop {}",
-            self.connections,
-            show_duration(*header_timeout),
-            show_duration(*stall_timeout),
-            show_duration(*idle_timeout),
-            show_duration(self.arguments.shutdown_timeout),
-        )
     }
 }
 

@@ -162,6 +162,12 @@ pub enum Fault {
         /// Seconds to wait before the next try.
         retry: u64,
     },
+    /// As many connections as the server takes from one address are open.
+    #[error("the server has all the connections it takes from one address; try again in {retry} s")]
+    BusyAddress {
+        /// Seconds to wait before the next try.
+        retry: u64,
+    },
     /// The server is stopping.
     #[error("the server is stopping")]
     Shutdown,
@@ -188,7 +194,7 @@ impl Fault {
             Fault::Digest(_) => Code::Digest,
             Fault::Incomplete => Code::Incomplete,
             Fault::Timeout(_) => Code::Timeout,
-            Fault::Busy { .. } => Code::Busy,
+            Fault::Busy { .. } | Fault::BusyAddress { .. } => Code::Busy,
             Fault::Shutdown => Code::Shutdown,
             Fault::Io => Code::Io,
             Fault::Unknown => Code::Unknown,
@@ -208,7 +214,7 @@ impl Fault {
             Fault::Timeout(Stalled::Header) => write!(out, "\nwhat=header"),
             Fault::Timeout(Stalled::Body) => write!(out, "\nwhat=body"),
             Fault::Timeout(Stalled::Connection) => write!(out, "\nwhat=connection"),
-            Fault::Busy { retry } => write!(out, "\nretry={retry}"),
+            Fault::Busy { retry } | Fault::BusyAddress { retry } => write!(out, "\nretry={retry}"),
             _ => Ok(()),
         };
     }

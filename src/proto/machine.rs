@@ -13,6 +13,7 @@
 //!    that moment or the next event.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::announce::Conflict;
 use super::digest::Digest;
@@ -128,6 +129,12 @@ pub trait Machine {
 
     /// It may be that the [`Machine::deadline`] has passed.
     fn handle_deadline(&mut self, now: Moment);
+
+    /// For so long, what the peer had sent was not read, for a reason of this side's: that is no
+    /// standstill of the peer's.
+    fn handle_own_pause(&mut self, paused: Duration) {
+        let _ = paused;
+    }
 
     /// The program is stopping: nothing new is begun.
     fn handle_stop(&mut self, stop: Stop, now: Moment);

@@ -42,6 +42,7 @@ mod upload;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::Fault;
 use super::header::Length;
@@ -354,6 +355,10 @@ impl Machine for Receiver {
             self.deadline_passed(now);
             self.settle(now);
         }
+    }
+
+    fn handle_own_pause(&mut self, paused: Duration) {
+        self.watch.handle_own_pause(paused);
     }
 
     fn handle_stop(&mut self, stop: Stop, now: Moment) {

@@ -33,12 +33,16 @@ impl<M: Machine, S: Store> Session<M, S> {
             if self.kept.is_some() {
                 self.feed_kept(&mut budget, around);
             } else if ready.readable {
+                let most = around.allowance(budget);
+                if most == 0 {
+                    return Visit::Wait(None);
+                }
                 let spliced = match want {
-                    Want::Body(left) => self.splice(left, ready, &mut budget, around),
+                    Want::Body(left) => self.splice(left, ready, most, &mut budget, around),
                     _ => false,
                 };
                 if !spliced {
-                    self.receive(want, ready, &mut budget, around);
+                    self.receive(want, ready, most, &mut budget, around);
                 }
             } else {
                 return Visit::Wait(deadline);
@@ -46,11 +50,12 @@ impl<M: Machine, S: Store> Session<M, S> {
         }
     }
 
-    /// Reads once, as the machine wants it, and hands over what came.
+    /// Reads once, as the machine wants it but at most so many bytes, and hands over what came.
     fn receive(
         &mut self,
         want: Want,
         ready: &mut Readiness,
+        allowed: usize,
         budget: &mut usize,
         around: &mut Surroundings<'_, S>,
     ) {
@@ -62,7 +67,7 @@ impl<M: Machine, S: Store> Session<M, S> {
                 .saturating_add(HEADER_READ),
             Want::Wait | Want::Close => return,
         };
-        let most = most.min(*budget).min(around.scratch.len());
+        let most = most.min(allowed).min(around.scratch.len());
         around.counters.reads.add(1);
         match self.stream.read(&mut around.scratch[..most]) {
             Ok(0) => {
@@ -72,6 +77,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             }
             Ok(got) => {
                 *budget -= got;
+                around.has_read(got);
                 self.trace(around, || What::Read { bytes: got as u64 });
                 // A stream that gives less than was asked for is empty: see Readiness. (But for
                 // urgent data, or descriptors sent along, which cut a read short; a peer that
