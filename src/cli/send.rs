@@ -14,7 +14,7 @@ use piecemeal::server::raise_descriptor_limit;
 
 use super::progress::{Bar, Plain};
 use super::serve::OnConflict;
-use super::units::{Limit, duration, show_count, show_size};
+use super::units::{Limit, duration, rate, show_count, show_size};
 use super::{Exit, tell};
 
 #[derive(Debug, Args)]
@@ -54,6 +54,10 @@ pub(super) struct Arguments {
     /// (sendfile): for file systems and drivers that do it badly
     #[arg(long, env = "PIECEMEAL_NO_SENDFILE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     no_sendfile: bool,
+
+    /// Most bytes a second over all connections together, like 10MB or 512KiB; 0 is no limit
+    #[arg(long, env = "PIECEMEAL_LIMIT_RATE", value_name = "RATE", value_parser = rate, default_value = "0")]
+    limit_rate: Limit<u64>,
 
     /// How progress is shown
     #[arg(
@@ -102,6 +106,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         signals: true,
         verify: !arguments.no_verify,
         sendfile: !arguments.no_sendfile,
+        limit_rate: arguments.limit_rate.0,
         pieces: arguments.pieces.plan(),
         ..Options::to(arguments.to.clone())
     };

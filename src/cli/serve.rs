@@ -230,8 +230,10 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         DurabilityArgument::None => Durability::None,
     };
     let mut kept = "";
+    let mut space = limits::SpaceLimits::new(&arguments.whole);
     let mut workers = Workers::bind(config, arguments.workers.into(), || {
-        let store = FolderStore::open(&arguments.dir, durability)?;
+        let mut store = FolderStore::open(&arguments.dir, durability)?;
+        space.limit(&mut store)?;
         kept = store.description();
         Ok(store)
     })?;
@@ -254,6 +256,7 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
             limits::Limits {
                 arguments,
                 connections: connections.most,
+                used: space.used(),
             }
             .to_string(),
         );

@@ -29,6 +29,8 @@ pub(super) struct Connection {
     /// Whether nothing more is sent until more of the file's digest was taken. The loop is woken
     /// then.
     awaits_digest: bool,
+    /// Whether nothing more is sent until its turn at the limited rate has come.
+    pub(super) awaits_turn: bool,
 }
 
 /// What a visit came to.
@@ -53,6 +55,7 @@ impl Connection {
             send_failed: None,
             in_pieces: pieces.map(|pieces| Box::new(InPieces::new(pieces.clone()))),
             awaits_digest: false,
+            awaits_turn: false,
         }
     }
 
@@ -108,8 +111,12 @@ impl Connection {
             }
             let output = self.sender.output();
             let result = if !output.is_empty() {
-                let sent = self.stream.write(output);
-                sent.map(|sent| self.sender.handle_sent(sent, now))
+                let most = output.len().min(*budget);
+                let sent = self.stream.write(&output[..most]);
+                sent.map(|sent| {
+                    *budget -= sent;
+                    self.sender.handle_sent(sent, now);
+                })
             } else if let Some((offset, left)) = self.sendable()?
                 && let Some(source) = &mut self.source
             {
@@ -189,7 +196,7 @@ impl Connection {
     /// When the server will have been silent for too long.
     fn patience(&self) -> Option<Moment> {
         let deadline = self.sender.deadline();
-        deadline.filter(|_| !self.awaits_digest)
+        deadline.filter(|_| !self.awaits_digest && !self.awaits_turn)
     }
 
     /// When the pause between two pieces ends, while there is one.

@@ -9,10 +9,11 @@ use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::connection::{BUDGET, Connection, Work};
+use super::connection::{Connection, Work};
 use super::hashing::Hashing;
 use super::jobs::Jobs;
 use super::source::Sources;
+use super::throttling::Rate;
 use super::{Item, Options, Progress, Report, Why};
 use crate::net::{Address, Stream, Tuning};
 use crate::proto::sender::{Event, Sender, Upload};
@@ -64,10 +65,12 @@ pub fn send(
         jobs,
         wanted,
         open: 0,
+        rate: Rate::new(options.limit_rate, reactor.now()),
     };
     driver.connect_more(&mut reactor);
     while !driver.jobs.is_signalled() && (driver.open > 0 || !driver.jobs.are_all_begun()) {
-        reactor.turn(&mut driver, None)?;
+        let most = driver.rate.give_turns(&mut reactor);
+        reactor.turn(&mut driver, most)?;
     }
     Ok(driver.jobs.finish())
 }
@@ -108,6 +111,7 @@ struct Driver<'a> {
     wanted: usize,
     /// Connections there are, those being made included.
     open: usize,
+    rate: Rate,
 }
 
 impl Driver<'_> {
@@ -274,6 +278,7 @@ impl Driver<'_> {
     fn visit_open(
         &mut self,
         reactor: &mut Reactor<Entry>,
+        token: Token,
         connection: &mut Connection,
         stage: &mut Stage,
         ready: &mut Readiness,
@@ -289,7 +294,7 @@ impl Driver<'_> {
         if connection.is_overdue(now) {
             return self.over(reactor, connection, Stage::Open, &Why::TimedOut);
         }
-        let more = match self.send_files(connection, stage, ready, now) {
+        let more = match self.send_files(token, connection, stage, ready, now) {
             // Nothing is wrong with the server, so what is left is sent over other connections.
             Work::Over(why) => return self.over(reactor, connection, Stage::Fruitful, &why),
             work => matches!(work, Work::More),
@@ -310,16 +315,34 @@ impl Driver<'_> {
     /// spent ([`Work::More`]), or the connection is to be cut.
     fn send_files(
         &mut self,
+        token: Token,
         connection: &mut Connection,
         stage: &mut Stage,
         ready: &mut Readiness,
         now: Moment,
     ) -> Work {
-        let mut budget = BUDGET;
+        self.begin_upload(connection, now);
+        let Some(allowed) = self.rate.allowance(token, connection, *ready, now) else {
+            return Work::Blocked;
+        };
+        let mut budget = allowed;
+        let work = self.send_within(&mut budget, connection, stage, ready, now);
+        self.rate.has_sent(token, allowed - budget);
+        work
+    }
+
+    fn send_within(
+        &mut self,
+        budget: &mut usize,
+        connection: &mut Connection,
+        stage: &mut Stage,
+        ready: &mut Readiness,
+        now: Moment,
+    ) -> Work {
         loop {
             self.begin_upload(connection, now);
             let jobs = &mut self.jobs;
-            match connection.send(ready, &mut budget, now, &mut |bytes| jobs.moved(bytes)) {
+            match connection.send(ready, budget, now, &mut |bytes| jobs.moved(bytes)) {
                 Work::SourceFailed(error) => {
                     let sent = connection.sender.body().map(|(id, _, _)| id);
                     let id = sent.or_else(|| connection.sender.wants_digest());
@@ -345,15 +368,15 @@ impl Handler<Entry> for Driver<'_> {
     fn visit(
         &mut self,
         reactor: &mut Reactor<Entry>,
-        _: Token,
+        token: Token,
         entry: &mut Entry,
         ready: &mut Readiness,
     ) -> Visit {
         match entry {
             Entry::Connection(connection, stage) => {
                 let waits = self.visit_connecting(reactor, connection, stage, *ready);
-                let visit =
-                    waits.unwrap_or_else(|| self.visit_open(reactor, connection, stage, ready));
+                let visit = waits
+                    .unwrap_or_else(|| self.visit_open(reactor, token, connection, stage, ready));
                 if self.jobs.can_begin_again() {
                     for token in reactor.tokens() {
                         reactor.queue(token);
@@ -369,6 +392,10 @@ impl Handler<Entry> for Driver<'_> {
                 Visit::Wait(None)
             }
         }
+    }
+
+    fn closed(&mut self, _: &mut Reactor<Entry>, token: Token, _: Entry) {
+        self.rate.leave(token);
     }
 
     fn woken(&mut self, reactor: &mut Reactor<Entry>) {

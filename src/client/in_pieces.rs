@@ -82,7 +82,8 @@ impl Connection {
                     return Ok(Work::Over(Why::Cut(after)));
                 }
             };
-            let most = usize::try_from(most).unwrap_or(usize::MAX).min(TOGETHER);
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let most = most.min(TOGETHER).min(*budget);
             self.gather(&mut pieces.piece, most, now, moved)?;
             if pieces.piece.is_empty() {
                 return Ok(Work::Blocked);

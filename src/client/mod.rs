@@ -26,6 +26,7 @@ mod rehash;
 mod report;
 mod source;
 mod talk;
+mod throttling;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Options {
     /// Whether the system may move large files into the sockets by itself, where it can
     /// (`sendfile` on Linux), rather than that they are read and written.
     pub sendfile: bool,
+    /// Most bytes a second that all connections together send; `None` is no limit.
+    pub limit_rate: Option<u64>,
     /// How what each connection sends is cut up; `None` sends as much at a time as it can.
     pub pieces: Option<Pieces>,
 }
@@ -77,6 +80,7 @@ impl Options {
             signals: false,
             verify: true,
             sendfile: true,
+            limit_rate: None,
             pieces: None,
         }
     }

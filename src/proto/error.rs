@@ -143,6 +143,18 @@ pub enum Fault {
     /// The server's disk, inodes or quota are full.
     #[error("the server has no space for it")]
     NoSpace,
+    /// The server's folder may not hold so much.
+    #[error("the server's folder would hold more than it may ({limit} bytes)")]
+    Quota {
+        /// Most bytes that the folder may hold.
+        limit: u64,
+    },
+    /// The server's disk has to keep some space free.
+    #[error("the server's disk would have less free space than it has to keep ({limit} bytes)")]
+    MinFree {
+        /// Bytes that have to stay free.
+        limit: u64,
+    },
     /// What was stored is not what the peer said it would be.
     #[error("{0}")]
     Digest(&'static str),
@@ -190,7 +202,7 @@ impl Fault {
             Fault::BadState(_) | Fault::MayNotOverwrite => Code::BadState,
             Fault::Exists => Code::Exists,
             Fault::TooLarge { .. } => Code::TooLarge,
-            Fault::NoSpace => Code::NoSpace,
+            Fault::NoSpace | Fault::Quota { .. } | Fault::MinFree { .. } => Code::NoSpace,
             Fault::Digest(_) => Code::Digest,
             Fault::Incomplete => Code::Incomplete,
             Fault::Timeout(_) => Code::Timeout,
@@ -208,7 +220,10 @@ impl Fault {
         // Writing to a String can't fail.
         let _ = write!(out, "ERR {}\ntext={self}", self.code());
         let _ = match self {
-            Fault::TooLarge { limit } | Fault::BadLength { limit, .. } => {
+            Fault::TooLarge { limit }
+            | Fault::BadLength { limit, .. }
+            | Fault::Quota { limit }
+            | Fault::MinFree { limit } => {
                 write!(out, "\nlimit={limit}")
             }
             Fault::Timeout(Stalled::Header) => write!(out, "\nwhat=header"),

@@ -23,6 +23,18 @@ pub enum Error {
     /// Disk, inodes or quota are full, or the file is larger than the file system takes.
     #[error("no space: {0}")]
     Full(io::Error),
+    /// The folder would hold more than its quota.
+    #[error("the folder would hold more than its quota of {limit} bytes")]
+    Quota {
+        /// Most bytes that it may hold.
+        limit: u64,
+    },
+    /// The disk would have less free space than it has to keep.
+    #[error("the disk has to keep {limit} bytes free")]
+    MinFree {
+        /// Bytes that have to stay free.
+        limit: u64,
+    },
     /// No file can be as large as was announced.
     #[error("no file can be so large here")]
     TooBig,
@@ -67,9 +79,14 @@ impl Error {
     /// Whether an operator should hear of it, and not just the peer.
     pub fn is_ours(&self) -> bool {
         match self {
-            Error::Exists | Error::UnderWay | Error::Reserved | Error::Digest | Error::TooBig => {
-                false
-            }
+            Error::Exists
+            | Error::UnderWay
+            | Error::Reserved
+            | Error::Digest
+            | Error::TooBig
+            // These two are said once, and not of each upload that they refuse.
+            | Error::Quota { .. }
+            | Error::MinFree { .. } => false,
             Error::Full(_) | Error::Io { .. } | Error::Failed | Error::Unknown(_) => true,
         }
     }
@@ -77,11 +94,13 @@ impl Error {
 
 impl From<&Error> for Fault {
     fn from(error: &Error) -> Fault {
-        match error {
+        match *error {
             Error::Exists => Fault::Exists,
             Error::UnderWay => Fault::BadState("a file of that name is being uploaded now"),
             Error::Reserved => Fault::BadName(NameFault::Reserved),
             Error::Full(_) | Error::TooBig => Fault::NoSpace,
+            Error::Quota { limit } => Fault::Quota { limit },
+            Error::MinFree { limit } => Fault::MinFree { limit },
             Error::Digest => Fault::Digest("the stored bytes have another digest"),
             Error::Io { .. } | Error::Failed => Fault::Io,
             Error::Unknown(_) => Fault::Unknown,

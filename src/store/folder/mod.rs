@@ -19,11 +19,13 @@
 
 mod bulk;
 mod committer;
+mod count;
 mod digest;
 mod journal;
 mod look;
 mod reports;
 mod root;
+mod space;
 #[cfg(test)]
 mod tests;
 mod unfinished;
@@ -45,6 +47,7 @@ use committer::Job;
 use look::Look;
 use reports::Reports;
 use root::{Naming, Root};
+pub use space::Space;
 pub use upload::FolderUpload;
 
 /// Given-up uploads whose blocks wait to be given back. Their descriptors are nobody's claim, so
@@ -127,6 +130,24 @@ impl FolderStore {
     /// How its files are kept until they have a name, for a start-up line.
     pub fn description(&self) -> &'static str {
         self.root.description()
+    }
+
+    /// Limits the bytes that the folder may hold, and those that have to stay free on its file
+    /// system. With a quota, what the folder holds is counted now, which takes a second or two for
+    /// a million files. Other stores of the same folder are to [share](FolderStore::share) what
+    /// this returns.
+    ///
+    /// # Errors
+    /// Where the folder can't be read.
+    pub fn limit(&mut self, quota: Option<u64>, min_free: Option<u64>) -> io::Result<Arc<Space>> {
+        let space = Space::open(self.root.folder()?, quota, min_free)?;
+        self.share(&space);
+        Ok(space)
+    }
+
+    /// Keeps to limits together with other stores of the same folder.
+    pub fn share(&mut self, space: &Arc<Space>) {
+        self.root.limit(Arc::clone(space));
     }
 
     /// Looks whether a name is taken, where that matters: overwriting and renaming don't mind.

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::space::{Reservation, Space};
 use super::unfinished::{Partial, Unfinished};
 use super::{Durability, journal, work};
 use crate::store::Error;
@@ -39,6 +40,8 @@ pub(super) struct Root {
     /// Whether a file must be synced once more after it was linked.
     links_need_sync: bool,
     pub(super) durable: bool,
+    /// What the folder may take up, if that is limited.
+    space: OnceLock<Arc<Space>>,
     failed: AtomicBool,
     closing: AtomicBool,
 }
@@ -65,6 +68,7 @@ impl Root {
             nameless: false,
             links_need_sync: false,
             durable,
+            space: OnceLock::new(),
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
@@ -107,6 +111,26 @@ impl Root {
         self.closing.store(true, Ordering::Relaxed);
     }
 
+    /// Limits what the folder may take up.
+    pub(super) fn limit(&self, space: Arc<Space>) {
+        if self.space.set(space).is_err() {
+            log::error!("a folder keeps the limits that it was first given");
+        }
+    }
+
+    /// The folder's own descriptor, once more.
+    pub(super) fn folder(&self) -> io::Result<OwnedFd> {
+        self.folder.try_clone()
+    }
+
+    /// Reserves space for an upload, as far as its size is known, where space is limited.
+    pub(super) fn reserve(&self, size: Option<u64>) -> Result<Option<Reservation>, Error> {
+        let space = self.space.get();
+        space
+            .map(|space| space.reserve(size.unwrap_or(0)))
+            .transpose()
+    }
+
     /// Makes a file that nobody sees.
     pub(super) fn create(&self) -> Result<Unfinished, Error> {
         let access = OFlags::RDWR | OFlags::CLOEXEC;
@@ -141,7 +165,10 @@ impl Root {
             Some(partial) => self.move_partial(partial, name),
         };
         match placed {
-            Ok(()) => *partial = None,
+            Ok(()) => {
+                *partial = None;
+                unfinished.becomes_stored();
+            }
             Err(Errno::EXIST) => return Err(Error::Exists),
             Err(error) => return Err(Error::from_call("give a file its name", error)),
         }
@@ -166,6 +193,10 @@ impl Root {
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
         }
+        let replaced = match self.space.get() {
+            Some(space) => self.plain_size_of(name).map(|size| (space, size)),
+            None => None,
+        };
         if let Some(Partial { work, name: hidden }) = &*partial {
             rustix::fs::renameat(work, hidden, &self.folder, name).map_err(
                 |error| match error {
@@ -176,7 +207,18 @@ impl Root {
             )?;
         }
         *partial = None;
+        unfinished.becomes_stored();
+        if let Some((space, size)) = replaced {
+            space.is_freed(size);
+        }
         Ok(())
+    }
+
+    /// The size of a plain file, if one has the name: what counts against a quota.
+    fn plain_size_of(&self, name: &str) -> Option<u64> {
+        let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        is_plain.then(|| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
     /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use super::space::Reservation;
 use crate::store::Error;
 
 /// A file that has not got its name yet. Dropped, it is gone.
@@ -16,6 +17,8 @@ pub(super) struct Unfinished {
     /// Its name in the work folder, where it needs one. Such a file is locked, so that another
     /// server's sweep leaves it alone.
     partial: Mutex<Option<Partial>>,
+    /// Its space, where the folder has limits. Boxed: most folders have none.
+    reservation: Mutex<Option<Box<Reservation>>>,
 }
 
 #[derive(Debug)]
@@ -30,7 +33,45 @@ impl Unfinished {
         Unfinished {
             file,
             partial: Mutex::new(partial),
+            reservation: Mutex::default(),
         }
+    }
+
+    /// The same, with the space that was reserved for it.
+    pub(super) fn with_reservation(self, reservation: Option<Reservation>) -> Unfinished {
+        *self.reservation() = reservation.map(Box::new);
+        self
+    }
+
+    /// Makes sure that it may have `need` bytes in all, of which some are written, and tries to get
+    /// `wish`. Returns up to which size nothing needs to be asked again.
+    pub(super) fn grow(&self, written: u64, need: u64, wish: u64) -> Result<u64, Error> {
+        match &mut *self.reservation() {
+            Some(reservation) => {
+                reservation.is_written(written);
+                reservation.grow(need, wish)
+            }
+            None => Ok(u64::MAX),
+        }
+    }
+
+    /// It was given a name, so its space is taken for good.
+    pub(super) fn becomes_stored(&self) {
+        if let Some(reservation) = self.reservation().take() {
+            let size = self.file.metadata().map_or(0, |facts| facts.len());
+            reservation.becomes_stored(size);
+        }
+    }
+
+    /// It will get no name: its space is anybody's, also while its blocks are still being freed.
+    pub(super) fn give_back(&self) {
+        drop(self.reservation().take());
+    }
+
+    fn reservation(&self) -> MutexGuard<'_, Option<Box<Reservation>>> {
+        self.reservation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that it belongs to a server that runs. Returns whether nobody else has a lock on it.
@@ -46,8 +87,14 @@ impl Unfinished {
     pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
         // The size stays what was written, so that a hole is never taken for data.
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
+            Ok(()) => {
+                if let Some(reservation) = &mut *self.reservation() {
+                    reservation.is_allocated();
+                }
+                Ok(())
+            }
             // A file system that can't reserve says so; the writes will tell.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(Errno::FBIG) => Err(Error::TooBig),
             Err(error) => Err(Error::from_call("reserve space", error)),
         }

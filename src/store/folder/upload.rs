@@ -16,7 +16,8 @@ use super::unfinished::Unfinished;
 use crate::proto::{Conflict, Name, Order, Seal};
 use crate::store::{Error, IN_ORDER_SIZE, Key, Reserved};
 
-/// A bulk worker hears of a growing file whenever it has grown by so much.
+/// A bulk worker hears of a growing file whenever it has grown by so much; so do the folder's
+/// limits, if it has any.
 const STEP: u64 = 8 << 20;
 /// Space is reserved from this size on; for less, the first write says as much.
 const RESERVE_FROM: u64 = 1 << 20;
@@ -32,6 +33,8 @@ pub struct FolderUpload {
     conflict: Conflict,
     written: u64,
     reserved: u64,
+    /// Up to which size the folder's limits need not be asked.
+    room: u64,
     /// What a bulk worker does for it meanwhile, once it has grown large.
     chase: Option<Arc<Chase>>,
     told: u64,
@@ -42,12 +45,19 @@ pub struct FolderUpload {
 
 impl FolderUpload {
     pub(super) fn create(root: &Root, order: &Order, queues: Weak<Queues>) -> Result<Self, Error> {
+        let reservation = root.reserve(order.size)?;
+        let room = match &reservation {
+            Some(_) => order.size.unwrap_or(0).min(STEP),
+            None => u64::MAX,
+        };
+        let unfinished = root.create()?.with_reservation(reservation);
         Ok(FolderUpload {
-            unfinished: Some(Arc::new(root.create()?)),
+            unfinished: Some(Arc::new(unfinished)),
             name: order.name.clone(),
             conflict: order.conflict,
             written: 0,
             reserved: 0,
+            room,
             chase: None,
             told: 0,
             wants_digest: order.digest.is_some() || order.digest_follows,
@@ -63,6 +73,10 @@ impl FolderUpload {
     pub(super) fn reserve(&mut self, total: u64, key: Key) -> Result<Reserved, Error> {
         if i64::try_from(total).is_err() {
             return Err(Error::TooBig);
+        }
+        if total > self.room {
+            self.unfinished().grow(self.written, total, total)?;
+            self.room = total.min(self.written.saturating_add(STEP));
         }
         self.reserved = self.reserved.max(total);
         if total >= RESERVE_LATER_FROM {
@@ -81,6 +95,7 @@ impl FolderUpload {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.make_room(bytes.len())?;
         (&self.unfinished().file)
             .write_all(bytes)
             .map_err(|error| Error::from_call("write a file", error))?;
@@ -94,6 +109,7 @@ impl FolderUpload {
         pipe: BorrowedFd<'_>,
         most: usize,
     ) -> Result<Option<usize>, Error> {
+        self.make_room(most)?;
         let file = &self.unfinished().file;
         let splice = || rustix::pipe::splice(pipe, None, file, None, most, SpliceFlags::MOVE);
         match rustix::io::retry_on_intr(splice) {
@@ -108,6 +124,24 @@ impl FolderUpload {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(None),
             Err(error) => Err(Error::from_call("write a file", error)),
         }
+    }
+
+    /// Makes sure that the folder's limits allow so many bytes more. They are asked for some
+    /// megabytes at a time, so that most writes cost a comparison.
+    fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
+        let need = self.written.saturating_add(bytes as u64);
+        if need > self.room {
+            // No more than was announced, if that is known: others may want it.
+            let most = if self.reserved >= need {
+                self.reserved
+            } else {
+                u64::MAX
+            };
+            let wish = need.saturating_add(STEP).min(most);
+            let granted = self.unfinished().grow(self.written, need, wish)?;
+            self.room = granted.min(wish);
+        }
+        Ok(())
     }
 
     fn has_grown(&mut self, bytes: usize) {
@@ -163,6 +197,9 @@ impl Drop for FolderUpload {
     /// Giving back the blocks of a large file takes time that the loop doesn't have: for 50 GiB
     /// more than a second.
     fn drop(&mut self) {
+        if let Some(unfinished) = &self.unfinished {
+            unfinished.give_back();
+        }
         let large = self.written.max(self.reserved) > IN_ORDER_SIZE;
         if let Some(queues) = self.queues.upgrade().filter(|_| large)
             && let Some(unfinished) = self.unfinished.take()

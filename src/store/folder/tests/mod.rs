@@ -1,6 +1,7 @@
 //! The folder store, on shelves of each kind.
 
 mod keeping;
+mod limits;
 mod taken;
 
 use super::*;
