@@ -190,7 +190,9 @@ impl Connection {
 
     /// When to come again if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        self.resumes().or_else(|| self.patience())
+        // Whose turn has not come is called when it does.
+        let pause = self.resumes().filter(|_| !self.awaits_turn);
+        pause.or_else(|| self.patience())
     }
 
     /// When the server will have been silent for too long.

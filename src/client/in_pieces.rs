@@ -32,6 +32,11 @@ impl InPieces {
         }
     }
 
+    /// Whether bytes were taken from the sender that the socket hasn't got yet.
+    pub(super) fn has_something_in_hand(&self) -> bool {
+        !self.piece.is_empty()
+    }
+
     pub(super) fn resumes(&self) -> Option<Moment> {
         self.resumes
     }

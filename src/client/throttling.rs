@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::connection::{BUDGET, Connection};
+use super::in_pieces::InPieces;
 use crate::net::Throttle;
 use crate::proto::Moment;
 use crate::reactor::{Reactor, Readiness, Token};
@@ -73,8 +74,12 @@ impl Rate {
 }
 
 impl Connection {
-    /// Whether bytes are due from this side.
+    /// Whether bytes may be due from this side.
     fn has_something_to_send(&self) -> bool {
-        !self.sender.output().is_empty() || self.sender.body().is_some()
+        let of_sender = !self.sender.output().is_empty() || self.sender.body().is_some();
+        let in_hand = |pieces: &InPieces| pieces.has_something_in_hand();
+        of_sender
+            || self.sender.wants_digest().is_some()
+            || self.in_pieces.as_deref().is_some_and(in_hand)
     }
 }
