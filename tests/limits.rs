@@ -124,6 +124,9 @@ fn an_upload_that_fails_gives_back_what_was_reserved_for_it() {
         client.ok();
         client.send(put("name=another\nsize=20000000"));
         client.ok();
+        // Nor does an upload that is open keep anything when its connection turns elsewhere.
+        client.send(put("name=."));
+        client.refused("bad-name");
     }
     assert!(server.names().is_empty());
 }

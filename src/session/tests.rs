@@ -465,6 +465,26 @@ fn who_is_held_back_by_the_rate_is_neither_blamed_nor_forgotten() {
 }
 
 #[test]
+fn the_wait_for_a_turn_is_nobodys_standstill() {
+    let mut bench = Bench::new();
+    bench.throttle = Some(Throttle::new(80_000, NOW));
+    bench.peer.write_all(&[3, 0xff, 0xff]).expect("room");
+    bench.peer.write_all(&[7; 20_000 - 3]).expect("room");
+    assert_eq!(bench.event(), Visit::Wait(None));
+    for has_more in [true, false] {
+        bench.now = bench.now + Duration::from_secs(3600);
+        let throttle = bench.throttle.as_mut().expect("there is one");
+        assert_eq!(throttle.poll_turn(bench.now), Some(Token::from_raw(1)));
+        // Once there is nothing more, that has just begun to be waited for.
+        assert_eq!(bench.visit() == Visit::Wait(None), has_more);
+        assert!(bench.replies().is_empty());
+    }
+    bench.now = bench.now + Duration::from_secs(3600);
+    bench.visit();
+    assert_eq!(bench.replies(), ["ERR timeout"]);
+}
+
+#[test]
 fn a_peer_that_sends_nothing_is_blamed_at_any_rate() {
     let mut bench = Bench::new();
     bench.throttle = Some(Throttle::new(80_000, NOW));
