@@ -166,6 +166,7 @@ impl Sender {
             digest: upload.digest.known(),
             explicit_end: upload.digest == Check::AtEnd,
             conflict: upload.conflict,
+            upload: None,
         };
         self.message(Kind::Put, put.to_string().as_bytes());
         self.expected.push_back(Expected::Begin(upload.id));
