@@ -16,7 +16,7 @@ use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
 use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descriptor_limit};
 use piecemeal::store::FolderStore;
-use piecemeal::store::folder::Durability;
+use piecemeal::store::folder::{Durability, Partials};
 
 use super::teller::Teller;
 use super::tracing::Tracing;
@@ -94,6 +94,10 @@ pub(super) struct Arguments {
         default_value = "auto"
     )]
     splice: SpliceArgument,
+
+    /// How long an upload that was cut off is kept to be resumed; 0 keeps none
+    #[arg(long, env = "PIECEMEAL_PARTIAL_TTL", value_name = "TIME", value_parser = duration, default_value = "24h")]
+    partial_ttl: Limit<Duration>,
 
     /// Loops, each with a thread of its own; the system deals connections out among them
     #[arg(
@@ -231,8 +235,9 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
     };
     let mut kept = "";
     let mut space = limits::SpaceLimits::new(&arguments.whole);
+    let partials = Partials::kept_for(arguments.partial_ttl.0);
     let mut workers = Workers::bind(config, arguments.workers.into(), || {
-        let mut store = FolderStore::open(&arguments.dir, durability)?;
+        let mut store = FolderStore::open_with(&arguments.dir, durability, &partials)?;
         space.limit(&mut store)?;
         kept = store.description();
         Ok(store)

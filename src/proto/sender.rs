@@ -166,6 +166,7 @@ impl Sender {
             digest: upload.digest.known(),
             explicit_end: upload.digest == Check::AtEnd,
             conflict: upload.conflict,
+            upload: None,
         };
         self.message(Kind::Put, put.to_string().as_bytes());
         self.expected.push_back(Expected::Begin(upload.id));
@@ -217,8 +218,7 @@ impl Sender {
         }
     }
 
-    /// Whether an upload's bytes, or the digest that follows them, are still to be sent, now or
-    /// after an answer.
+    /// Whether bytes of an upload, or its digest, are still to be sent, now or after an answer.
     pub fn is_sending(&self) -> bool {
         matches!(
             self.state,

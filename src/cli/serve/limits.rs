@@ -89,9 +89,13 @@ impl fmt::Display for Limits<'_> {
         let slowest = min_rate
             .0
             .map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} B/s"));
+        let partials = match self.arguments.partial_ttl {
+            Limit(None) => "not kept".to_owned(),
+            ttl => show_duration(ttl),
+        };
         write!(
             f,
-            "limits: size {size}; connections {}; header {}; stall {}; idle {}; slowest {slowest}; stop {}",
+            "limits: size {size}; connections {}; header {}; stall {}; idle {}; slowest {slowest}; stop {}; partials {partials}",
             self.connections,
             show_duration(*header_timeout),
             show_duration(*stall_timeout),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::record::UPLOAD;
 use crate::proto::name::RESERVED;
 
 /// Folders below folders: uploads make fewer, and each level costs two descriptors.
@@ -94,10 +95,13 @@ fn enter(folder: &OwnedFd, name: &CStr) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// What lies in the work folder and belongs to no upload that is under way: those are locked.
+/// Uploads that wait in the work folder to be resumed. Those that are under way are locked.
 fn count_resting(work: &OwnedFd, hear: &mut dyn FnMut(u64)) -> io::Result<()> {
     for entry in Dir::read_from(work)? {
         let entry = entry?;
+        if !entry.file_name().to_bytes().ends_with(UPLOAD.as_bytes()) {
+            continue;
+        }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(file) = rustix::fs::openat(work, entry.file_name(), flags, Mode::empty()) else {
             continue;

@@ -132,10 +132,33 @@ impl Space {
         })
     }
 
+    /// The same for an upload that is gone on with: `resting` bytes of it lie in the work folder,
+    /// and count as stored up to now.
+    pub(super) fn resume(
+        self: &Arc<Space>,
+        resting: u64,
+        total: u64,
+    ) -> Result<Reservation, Error> {
+        let more = total.saturating_sub(resting);
+        let mut ledger = self.ledger();
+        self.admit_to(&mut ledger, more, more)?;
+        ledger.reserved = ledger.reserved.saturating_add(resting);
+        ledger.frees(resting);
+        Ok(Reservation {
+            space: Arc::clone(self),
+            bytes: resting + more,
+            unwritten: more,
+            allocated: false,
+        })
+    }
+
     /// Takes at least `need` bytes and at most `wish`; returns how many.
     fn admit(&self, need: u64, wish: u64) -> Result<u64, Error> {
+        self.admit_to(&mut self.ledger(), need, wish)
+    }
+
+    fn admit_to(&self, ledger: &mut Ledger, need: u64, wish: u64) -> Result<u64, Error> {
         let now = Instant::now();
-        let mut ledger = self.ledger();
         let mut most = wish;
         if let Some(limit) = self.quota {
             let used = ledger.stored.saturating_add(ledger.reserved);
@@ -153,7 +176,7 @@ impl Space {
                 }
             }
         }
-        most = most.min(self.free_for(&mut ledger, need, now)?);
+        most = most.min(self.free_for(ledger, need, now)?);
         ledger.reserved = ledger.reserved.saturating_add(most);
         ledger.unwritten = ledger.unwritten.saturating_add(most);
         ledger.owed = ledger.owed.saturating_add(most);
@@ -187,6 +210,11 @@ impl Space {
             );
             Error::MinFree { limit }
         })
+    }
+
+    /// A stored file of so many bytes is gone: this program has replaced it or taken it away.
+    pub(super) fn is_freed(&self, size: u64) {
+        self.ledger().frees(size);
     }
 
     /// Asks for the free space.
@@ -228,6 +256,14 @@ impl Ledger {
         self.free.checked_sub(min_free)?.checked_sub(self.owed)
     }
 
+    /// So many bytes are stored no longer.
+    fn frees(&mut self, size: u64) {
+        // A count that is under way may have missed them already.
+        if !self.counting {
+            self.stored = self.stored.saturating_sub(size);
+        }
+    }
+
     fn tell(&mut self, now: Instant, what: &str) {
         let is_new = |told: Instant| now.duration_since(told) >= TELL_REST;
         if self.told.is_none_or(is_new) {
@@ -253,6 +289,11 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
+    /// How many bytes they are.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Makes sure of at least `need` bytes in all, and tries to get `wish`. Returns how many there
     /// are now.
     pub(super) fn grow(&mut self, need: u64, wish: u64) -> Result<u64, Error> {
@@ -311,17 +352,6 @@ impl Drop for Reservation {
         let mut ledger = self.space.ledger();
         ledger.reserved -= self.bytes;
         ledger.unwritten -= self.unwritten;
-    }
-}
-
-impl Space {
-    /// A stored file of so many bytes is gone: this program has replaced it or taken it away.
-    pub(super) fn is_freed(&self, size: u64) {
-        let mut ledger = self.ledger();
-        // A count that is under way may have missed it already.
-        if !ledger.counting {
-            ledger.stored = ledger.stored.saturating_sub(size);
-        }
     }
 }
 

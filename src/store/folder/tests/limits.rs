@@ -1,5 +1,6 @@
 //! What the folder may take up, as uploads meet it.
 
+use super::resuming::{new_shelf, resumable};
 use super::*;
 
 impl Shelf {
@@ -115,8 +116,11 @@ fn what_was_there_before_counts_also_in_folders_and_partials_but_no_links() {
     std::os::unix::fs::symlink("..", path.join("a/up")).expect("it is new");
     let mut shelf = Shelf::in_folder(folder, Durability::None, Naming::Partial);
     let upload = shelf.begin(&named("new")).expect("it may begin");
-    shelf.store.root.folder().expect("it is open");
-    fs::write(shelf.folder.path().join(".piecemeal/resting"), [1; 4000]).expect("it is new");
+    fs::write(
+        shelf.folder.path().join(".piecemeal/resting.upload"),
+        [1; 4000],
+    )
+    .expect("it is new");
     let space = shelf
         .store
         .limit(Some(10_000), None)
@@ -128,8 +132,9 @@ fn what_was_there_before_counts_also_in_folders_and_partials_but_no_links() {
 #[test]
 fn stores_of_one_folder_share_its_limits() {
     let (mut one, space) = Shelf::new(Durability::None, Naming::Best).limited(100);
-    let root = Root::open(one.folder.path(), Durability::None, Naming::Best).expect("it opens");
-    let mut other = FolderStore::with_root(root).expect("threads start");
+    let root =
+        Root::open(one.folder.path(), Durability::None, Naming::Best, None).expect("it opens");
+    let mut other = FolderStore::with_root(root, Partials::kept_for(None)).expect("threads start");
     other.share(&space);
     one.put(&sized("a", 60), &[1; 60]).expect("it fits");
     assert!(other.begin(&sized("b", 41), KEY).is_err());
@@ -154,4 +159,58 @@ fn space_that_has_to_stay_free_does() {
             .expect("it fits");
         shelf.put(&named("b"), &[1; 9 << 20]).expect("it fits");
     }
+}
+
+/// Waits until so much is used: what is put away is put away by a worker.
+fn wait_until_used(space: &Space, bytes: u64) {
+    let began = std::time::Instant::now();
+    while space.used() != bytes {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "{} are used",
+            space.used()
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_upload_that_waits_to_be_resumed_counts_as_far_as_it_has_come() {
+    let order = resumable("a", Some(800));
+    let (mut shelf, space) = new_shelf().limited(1000);
+    shelf.leave(&order, &[1; 300]);
+    wait_until_used(&space, 300);
+    assert!(shelf.begin(&sized("b", 701)).is_err());
+    let other = shelf.begin(&sized("b", 201)).expect("it fits");
+    let refused = shelf.resume(&order).expect_err("its rest doesn't fit");
+    assert!(matches!(refused, Error::Quota { limit: 1000 }));
+    drop(other);
+    assert_eq!(space.used(), 300, "it rests on");
+    let (upload, offset) = shelf.resume(&order).expect("it fits now");
+    assert_eq!((offset, space.used()), (300, 800));
+    shelf.store.discard(upload);
+    assert_eq!(space.used(), 0);
+
+    shelf.leave(&order, &[1; 300]);
+    let (mut shelf, space) = shelf.restarted().limited(800);
+    assert_eq!(space.used(), 300);
+    let (mut upload, offset) = shelf.resume(&order).expect("it fits to the byte");
+    assert_eq!((offset, space.used()), (300, 800));
+    shelf.store.write(&mut upload, &[1; 500]).expect("reserved");
+    shelf.commit(upload, 800, None).expect("it is whole");
+    assert_eq!(space.used(), 800);
+}
+
+#[test]
+fn a_stream_that_is_resumed_grows_as_the_quota_allows() {
+    let (mut shelf, space) = new_shelf().limited(1000);
+    shelf.leave(&resumable("a", None), &[1; 300]);
+    wait_until_used(&space, 300);
+    let (mut upload, offset) = shelf.resume(&resumable("a", None)).expect("it fits");
+    assert_eq!((offset, space.used()), (300, 300));
+    shelf.store.write(&mut upload, &[1; 700]).expect("it fits");
+    assert!(shelf.store.write(&mut upload, &[1]).is_err());
+    assert_eq!(space.used(), 1000);
+    shelf.store.discard(upload);
+    assert_eq!(space.used(), 0);
 }
