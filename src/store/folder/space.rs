@@ -14,6 +14,10 @@
 //! on the loop's thread, once a second or in 64 MiB while uploads come: a call that only fills in
 //! numbers which the kernel has.
 
+mod reservation;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -23,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use super::count;
 use crate::store::Error;
+pub(super) use reservation::Reservation;
 
 /// The free space is asked for again when it is known for so long, or when so much was admitted.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -275,190 +280,4 @@ impl Ledger {
 
 fn rest_after(count: Duration) -> Duration {
     COUNT_REST.max(count * COUNT_SHARE)
-}
-
-/// Space that is reserved for one upload. Dropped, it is given back.
-#[derive(Debug)]
-pub(super) struct Reservation {
-    space: Arc<Space>,
-    bytes: u64,
-    /// Those that are not on the disk, as far as is known.
-    unwritten: u64,
-    /// Whether the file system has reserved the blocks too.
-    allocated: bool,
-}
-
-impl Reservation {
-    /// How many bytes they are.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Makes sure of at least `need` bytes in all, and tries to get `wish`. Returns how many there
-    /// are now.
-    pub(super) fn grow(&mut self, need: u64, wish: u64) -> Result<u64, Error> {
-        let need = need.saturating_sub(self.bytes);
-        if need == 0 {
-            // What was promised isn't taken back for the quota's sake; but others may have filled
-            // the disk meanwhile.
-            if !self.allocated {
-                let mut ledger = self.space.ledger();
-                self.space.free_for(&mut ledger, 0, Instant::now())?;
-            }
-            return Ok(self.bytes);
-        }
-        let more = self.space.admit(need, wish.saturating_sub(self.bytes))?;
-        self.bytes += more;
-        self.unwritten += more;
-        self.allocated = false;
-        Ok(self.bytes)
-    }
-
-    /// So many bytes are on the disk by now, or in the page cache, where they count as well.
-    pub(super) fn is_written(&mut self, written: u64) {
-        if !self.allocated {
-            self.settle(self.bytes.saturating_sub(written));
-        }
-    }
-
-    /// The file system has reserved the blocks, so they are no longer free.
-    pub(super) fn is_allocated(&mut self) {
-        self.allocated = true;
-        self.settle(0);
-    }
-
-    /// The file has a name, and so many bytes.
-    pub(super) fn becomes_stored(mut self, size: u64) {
-        let mut ledger = self.space.ledger();
-        ledger.stored = ledger.stored.saturating_add(size);
-        if ledger.counting {
-            ledger.fresh = ledger.fresh.saturating_add(size);
-        }
-        ledger.reserved -= self.bytes;
-        ledger.unwritten -= self.unwritten;
-        drop(ledger);
-        (self.bytes, self.unwritten) = (0, 0);
-    }
-
-    fn settle(&mut self, unwritten: u64) {
-        let less = self.unwritten.saturating_sub(unwritten);
-        self.unwritten -= less;
-        self.space.ledger().unwritten -= less;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let mut ledger = self.space.ledger();
-        ledger.reserved -= self.bytes;
-        ledger.unwritten -= self.unwritten;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::fs::File;
-
-    fn space(folder: &tempfile::TempDir, quota: Option<u64>) -> Arc<Space> {
-        let folder = File::open(folder.path()).expect("it is there");
-        Space::open(folder.into(), quota, None).expect("it is counted")
-    }
-
-    #[test]
-    fn room_that_others_make_is_found() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let full = folder.path().join("full");
-        std::fs::write(&full, [1; 100]).expect("it is new");
-        let space = space(&folder, Some(100));
-        assert!(space.reserve(1).is_err());
-        std::fs::remove_file(full).expect("it is there");
-        assert!(space.reserve(1).is_err(), "it is not counted so soon");
-        space.ledger().count_after = Instant::now();
-        assert!(space.reserve(1).is_err(), "it is counted from now on");
-        while space.reserve(100).is_err() {
-            thread::yield_now();
-        }
-        assert_eq!(space.used(), 0);
-    }
-
-    #[test]
-    fn what_is_stored_while_the_folder_is_counted_is_not_lost() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let space = space(&folder, Some(100));
-        let upload = space.reserve(30).expect("it fits");
-        space.ledger().counting = true;
-        upload.becomes_stored(30);
-        space.is_freed(30);
-        // This walk has seen nothing of it.
-        space.count();
-        assert_eq!(space.used(), 30);
-    }
-
-    #[test]
-    fn what_is_admitted_comes_off_the_free_space_until_the_disk_has_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let space = space(&folder, None);
-        let mut one = space.reserve(1000).expect("no limit");
-        let mut other = space.reserve(500).expect("no limit");
-        assert_eq!(space.ledger().unwritten, 1500);
-        one.is_written(400);
-        assert_eq!(space.ledger().unwritten, 1100);
-        other.is_allocated();
-        assert_eq!(space.ledger().unwritten, 600);
-        other.grow(700, 800).expect("no limit");
-        assert_eq!(space.ledger().unwritten, 900);
-        one.becomes_stored(1000);
-        drop(other);
-        let ledger = space.ledger();
-        assert_eq!((ledger.unwritten, ledger.reserved), (0, 0));
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_uploads_do_the_quota_holds_and_nothing_leaks(
-            steps in prop::collection::vec((0u8..5, 0usize..8, 0u64..500, 0u64..500), 1..100),
-        ) {
-            const QUOTA: u64 = 1000;
-            let folder = tempfile::tempdir().expect("a folder");
-            let space = space(&folder, Some(QUOTA));
-            let mut open = Vec::new();
-            let mut stored = 0;
-            for (what, which, some, more) in steps {
-                let which = if open.is_empty() { 0 } else { which % open.len() };
-                match what {
-                    0 => {
-                        let held: u64 = open.iter().map(|one: &Reservation| one.bytes).sum();
-                        let reserved = space.reserve(some);
-                        prop_assert_eq!(reserved.is_ok(), stored + held + some <= QUOTA);
-                        open.extend(reserved.ok());
-                    }
-                    _ if open.is_empty() => {}
-                    1 => {
-                        let bytes = open[which].bytes;
-                        if let Ok(now) = open[which].grow(bytes + some, bytes + some + more) {
-                            prop_assert!((bytes + some..=bytes + some + more).contains(&now));
-                        }
-                    }
-                    2 => drop(open.swap_remove(which)),
-                    3 => {
-                        let upload = open.swap_remove(which);
-                        // A stream may have taken more in advance than it needed.
-                        let size = upload.bytes.saturating_sub(some);
-                        upload.becomes_stored(size);
-                        stored += size;
-                    }
-                    _ => open[which].is_written(some),
-                }
-                let held: u64 = open.iter().map(|one| one.bytes).sum();
-                prop_assert_eq!(space.used(), stored + held);
-                prop_assert!(space.used() <= QUOTA);
-                let unwritten: u64 = open.iter().map(|one| one.unwritten).sum();
-                prop_assert_eq!(space.ledger().unwritten, unwritten);
-            }
-            open.clear();
-            prop_assert_eq!(space.used(), stored);
-        }
-    }
 }
