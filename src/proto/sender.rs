@@ -15,6 +15,7 @@
 //! [`Sender::body`] when there is no output; [`Sender::wants_digest`]; then, when it
 //! [`has_room`](Sender::has_room), it begins another upload.
 
+mod answers;
 mod events;
 #[cfg(test)]
 mod tests;
@@ -25,11 +26,11 @@ use std::time::Duration;
 
 use super::announce::{End, Put};
 use super::digest::Digest;
-use super::header::{self, Length};
+use super::header;
 use super::kind::Kind;
-use super::limits::{REPLY_MOST, RUN_AHEAD_MOST, RUN_AHEAD_SIZE, TEXT_MOST};
+use super::limits::{RUN_AHEAD_MOST, RUN_AHEAD_SIZE, TEXT_MOST};
 use super::moment::Moment;
-use super::reply::{Answer, Receipt, Refusal};
+use answers::{Expected, Reading};
 pub use events::{Broken, Check, Event, Upload};
 
 /// Most messages that are sent ahead of their replies. An upload is up to three, and the server
@@ -78,39 +79,6 @@ impl State {
                 Some(upload.id)
             }
             State::Ended(cut) => *cut,
-        }
-    }
-}
-
-/// The reply that is being read.
-#[derive(Debug)]
-enum Reading {
-    Type,
-    Len(Length),
-    Text { left: usize, bytes: Vec<u8> },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Expected {
-    /// The answer to a PUT.
-    Begin(u64),
-    /// The answer to DATA that END follows.
-    Part(u64),
-    /// The receipt.
-    Receipt {
-        id: u64,
-        size: u64,
-        digest: Option<Digest>,
-    },
-    /// The answer to a message.
-    Text(u64),
-}
-
-impl Expected {
-    fn id(&self) -> u64 {
-        match self {
-            Expected::Begin(id) | Expected::Part(id) | Expected::Text(id) => *id,
-            Expected::Receipt { id, .. } => *id,
         }
     }
 }
@@ -273,52 +241,6 @@ impl Sender {
         self.moved = now;
     }
 
-    /// Takes bytes from the server.
-    pub fn handle_bytes(&mut self, mut bytes: &[u8], now: Moment) -> Result<(), Broken> {
-        self.moved = now;
-        while let Some(&first) = bytes.first() {
-            let took = match &mut self.reading {
-                Reading::Type => {
-                    if first != Kind::String.to_byte() {
-                        return Err(Broken::NoReply(first));
-                    }
-                    self.reading = Reading::Len(Length::of(Kind::String));
-                    1
-                }
-                Reading::Len(length) => {
-                    let took = length.feed(bytes);
-                    if let Some(value) = length.value() {
-                        let left = usize::try_from(value).ok().filter(|_| value <= REPLY_MOST);
-                        let left = left.ok_or(Broken::LongReply(value))?;
-                        self.reading = Reading::Text {
-                            left,
-                            bytes: Vec::new(),
-                        };
-                    }
-                    took
-                }
-                Reading::Text { left, bytes: text } => {
-                    let took = bytes.len().min(*left);
-                    text.extend_from_slice(&bytes[..took]);
-                    *left -= took;
-                    took
-                }
-            };
-            bytes = &bytes[took..];
-            if let Reading::Text {
-                left: 0,
-                bytes: text,
-            } = &mut self.reading
-            {
-                let text = mem::take(text);
-                self.reading = Reading::Type;
-                let text = str::from_utf8(&text).map_err(|_| Broken::NotUtf8)?;
-                self.reply(text)?;
-            }
-        }
-        Ok(())
-    }
-
     /// What the server's bytes meant, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -368,83 +290,6 @@ impl Sender {
         };
         if upload.digest == Check::AtEnd {
             self.state = State::Sealing(upload);
-        }
-    }
-
-    fn reply(&mut self, text: &str) -> Result<(), Broken> {
-        let answer = Answer::parse(text);
-        // It is taken from the queue only below, once the answer has made sense: the upload of a
-        // reply that breaks the protocol is still unanswered.
-        let Some(expected) = self.expected.front().cloned() else {
-            return match answer {
-                Answer::Refused(refusal) => {
-                    self.state = State::Ended(self.state.upload());
-                    self.events.push_back(Event::TurnedAway(refusal));
-                    Ok(())
-                }
-                _ => Err(Broken::OneTooMany),
-            };
-        };
-        match (answer, expected) {
-            (Answer::Refused(refusal), expected) => self.refusal(expected.id(), refusal),
-            (Answer::Ok { offset, .. }, Expected::Begin(id)) => {
-                self.begun(id, offset.unwrap_or(0))?;
-            }
-            (Answer::Ok { .. }, Expected::Part(_)) => {}
-            (Answer::Ok { receipt, .. }, Expected::Receipt { id, size, digest }) => {
-                if self.refused == Some(id) {
-                    return Err(Broken::WrongReceipt);
-                }
-                let same = |receipt: &Receipt| {
-                    receipt.size == size && (digest.is_none() || receipt.digest == digest)
-                };
-                let receipt = receipt.filter(same).ok_or(Broken::WrongReceipt)?;
-                self.events.push_back(Event::Stored(id, receipt));
-            }
-            (_, Expected::Text(id)) => {
-                self.events.push_back(Event::Said(id, text.to_owned()));
-            }
-            (Answer::Text(_), _) => return Err(Broken::NotAnAnswer),
-        }
-        self.expected.pop_front();
-        Ok(())
-    }
-
-    /// The server has taken a PUT.
-    fn begun(&mut self, id: u64, offset: u64) -> Result<(), Broken> {
-        match mem::replace(&mut self.state, State::Idle) {
-            State::Asking(upload) if upload.id == id => {
-                if offset > upload.size {
-                    return Err(Broken::WrongOffset);
-                }
-                self.begin_body(upload, offset);
-            }
-            // A small file's bytes follow its PUT at once, all of them.
-            state => self.state = state,
-        }
-        Ok(())
-    }
-
-    /// The server has refused a message; an upload is told once, by the first of its replies.
-    fn refusal(&mut self, id: u64, refusal: Refusal) {
-        let closes = refusal.closes();
-        if self.refused != Some(id) {
-            self.refused = Some(id);
-            self.events.push_back(Event::Refused(id, refusal));
-        }
-        let asked = matches!(&self.state, State::Asking(upload) if upload.id == id);
-        // The rest of a body that nobody wants is still due, unless it is so long that the server
-        // won't wait for it.
-        let hopeless = match &self.state {
-            State::Body { upload, offset } if upload.id == id => {
-                upload.size - offset > super::limits::SKIP_MOST
-            }
-            _ => false,
-        };
-        if closes || hopeless {
-            self.state = State::Ended(self.state.upload());
-        } else if asked {
-            self.state = State::Idle;
         }
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::proto::error::{Code, Fault};
 use crate::proto::machine::{Action, Begun, Machine, Want};
 use crate::proto::receiver::Receiver;
-use crate::proto::{Reply, Rules};
+use crate::proto::{Receipt, Reply, Rules};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
