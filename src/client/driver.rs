@@ -178,6 +178,7 @@ impl Driver<'_> {
                 size: source.size(),
                 digest: source.check(),
                 conflict: self.options.conflict,
+                resume: None,
             };
             connection.source = Some(source);
             connection.sender.begin(upload, now);
@@ -207,7 +208,7 @@ impl Driver<'_> {
                     self.jobs.refused(id, refusal);
                 }
                 Event::TurnedAway(refusal) => over = Some(Why::Refused(refusal)),
-                Event::Said(..) => {}
+                Event::Said(..) | Event::Resumed(..) => {}
             }
         }
         over

@@ -132,7 +132,7 @@ impl Handler<Connection> for Talk {
                 Event::Refused(_, refusal) | Event::TurnedAway(refusal) => {
                     Some(Err(Why::Refused(refusal)))
                 }
-                Event::Stored(..) => None,
+                Event::Stored(..) | Event::Resumed(..) => None,
             };
         }
         let over = match received {

@@ -9,7 +9,8 @@
 //!
 //! Replies come in the order of the messages, so what they answer is a queue: a message that is
 //! sent adds to its end, a reply takes from its front. The next upload may be sent while earlier
-//! ones are still to be answered.
+//! ones are still to be answered. A stream of unknown size has states of its own: see
+//! [`Sender::begin_stream`].
 //!
 //! The caller drains it in this order: [`Sender::poll_event`]; [`Sender::output`], and bytes of
 //! [`Sender::body`] when there is no output; [`Sender::wants_digest`]; then, when it
@@ -17,6 +18,7 @@
 
 mod answers;
 mod events;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +34,7 @@ use super::limits::{RUN_AHEAD_MOST, RUN_AHEAD_SIZE, TEXT_MOST};
 use super::moment::Moment;
 use answers::{Expected, Reading};
 pub use events::{Broken, Check, Event, Upload};
+use stream::{Stage, Streaming};
 
 /// Most messages that are sent ahead of their replies. An upload is up to three, and the server
 /// keeps only so many places for replies.
@@ -66,6 +69,8 @@ enum State {
     },
     /// The bytes are sent, and the digest is to follow.
     Sealing(Upload),
+    /// A stream of unknown size is under way.
+    Streaming(Streaming),
     /// The server closes: nothing more is sent. An upload may have been cut off by it.
     Ended(Option<u64>),
 }
@@ -78,6 +83,7 @@ impl State {
             State::Asking(upload) | State::Body { upload, .. } | State::Sealing(upload) => {
                 Some(upload.id)
             }
+            State::Streaming(stream) => Some(stream.id),
             State::Ended(cut) => *cut,
         }
     }
@@ -124,16 +130,28 @@ impl Sender {
         ids
     }
 
+    /// The digest of an upload that waits for its receipt, where it was given one. When the
+    /// connection is lost, the file may be stored: a try that announces this digest finds out.
+    pub fn sealed(&self, id: u64) -> Option<Digest> {
+        self.expected.iter().find_map(|expected| match expected {
+            Expected::Receipt {
+                id: sealed, digest, ..
+            } if *sealed == id => *digest,
+            _ => None,
+        })
+    }
+
     /// Begins an upload; [`Sender::has_room`] was true.
     pub fn begin(&mut self, upload: Upload, now: Moment) {
         debug_assert!(self.has_room(), "the caller has asked");
-        self.moved_if_idle(now);
+        self.moved_if_nothing_is_due(now);
         let put = Put {
             name: upload.name.clone(),
             size: Some(upload.size),
             digest: upload.digest.known(),
             explicit_end: upload.digest == Check::AtEnd,
             conflict: upload.conflict,
+            upload: upload.resume.clone(),
         };
         self.message(Kind::Put, put.to_string().as_bytes());
         self.expected.push_back(Expected::Begin(upload.id));
@@ -150,7 +168,7 @@ impl Sender {
             self.has_room() && text.len() as u64 <= TEXT_MOST,
             "the caller has asked"
         );
-        self.moved_if_idle(now);
+        self.moved_if_nothing_is_due(now);
         self.message(Kind::String, text.as_bytes());
         self.expected.push_back(Expected::Text(id));
     }
@@ -181,6 +199,10 @@ impl Sender {
             State::Body { upload, offset } if self.output().is_empty() => {
                 Some((upload.id, *offset, upload.size - offset))
             }
+            State::Streaming(stream) if self.output().is_empty() => match stream.stage {
+                Stage::Part(left) => Some((stream.id, stream.sent, left)),
+                Stage::Asked | Stage::Between => None,
+            },
             _ => None,
         }
     }
@@ -190,15 +212,17 @@ impl Sender {
     pub fn is_sending(&self) -> bool {
         matches!(
             self.state,
-            State::Asking(_) | State::Body { .. } | State::Sealing(_)
+            State::Asking(_) | State::Body { .. } | State::Sealing(_) | State::Streaming(_)
         )
     }
 
     /// So many bytes of [`Sender::body`] were sent.
     pub fn handle_body_sent(&mut self, bytes: u64, now: Moment) {
         self.moved = now;
-        let State::Body { upload, offset } = &mut self.state else {
-            return;
+        let (upload, offset) = match &mut self.state {
+            State::Body { upload, offset } => (upload, offset),
+            State::Streaming(stream) => return stream.handle_sent(bytes),
+            _ => return,
         };
         *offset = offset
             .checked_add(bytes)
@@ -248,7 +272,7 @@ impl Sender {
 
     /// When the server will have been silent, and taken nothing, for too long.
     pub fn deadline(&self) -> Option<Moment> {
-        let due = !self.is_idle() || !self.output().is_empty();
+        let due = self.has_ended() || !self.expected.is_empty() || !self.output().is_empty();
         self.timeout
             .filter(|_| due)
             .map(|timeout| self.moved + timeout)
@@ -259,9 +283,9 @@ impl Sender {
         self.out.extend_from_slice(body);
     }
 
-    /// An idle connection's silence is nobody's fault, so it doesn't count.
-    fn moved_if_idle(&mut self, now: Moment) {
-        if self.is_idle() {
+    /// The silence of a connection on which nothing is due is nobody's fault, so it doesn't count.
+    fn moved_if_nothing_is_due(&mut self, now: Moment) {
+        if self.expected.is_empty() {
             self.moved = now;
         }
     }

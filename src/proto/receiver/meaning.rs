@@ -176,6 +176,7 @@ impl Receiver {
             digest,
             explicit_end,
             conflict,
+            ..
         } = Put::parse(text)?;
         let name = Name::parse(&name, self.rules.names)?;
         if let (Some(limit), Some(size)) = (self.rules.max_size, size)

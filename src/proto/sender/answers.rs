@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Broken, Event, Sender, State};
+use super::{Broken, Event, Sender, Stage, State, Streaming};
 use crate::proto::digest::Digest;
 use crate::proto::header::Length;
 use crate::proto::kind::Kind;
@@ -137,7 +137,19 @@ impl Sender {
                 if offset > upload.size {
                     return Err(Broken::WrongOffset);
                 }
+                if offset > 0 {
+                    self.events.push_back(Event::Resumed(id, offset));
+                }
                 self.begin_body(upload, offset);
+            }
+            State::Streaming(stream) if stream.id == id => {
+                if offset > 0 {
+                    return Err(Broken::WrongOffset);
+                }
+                self.state = State::Streaming(Streaming {
+                    stage: Stage::Between,
+                    ..stream
+                });
             }
             // A small file's bytes follow its PUT at once, all of them.
             state => self.state = state,
@@ -152,11 +164,16 @@ impl Sender {
             self.refused = Some(id);
             self.events.push_back(Event::Refused(id, refusal));
         }
-        let asked = matches!(&self.state, State::Asking(upload) if upload.id == id);
+        let asked = match &self.state {
+            State::Asking(upload) => upload.id == id,
+            State::Streaming(stream) => stream.id == id && stream.stage == Stage::Asked,
+            _ => false,
+        };
         // The rest of a body that nobody wants is still due, unless it is so long that the server
-        // won't wait for it.
+        // won't wait for it; a stream has no end that anybody could wait for.
         let hopeless = match &self.state {
             State::Body { upload, offset } if upload.id == id => upload.size - offset > SKIP_MOST,
+            State::Streaming(stream) => stream.id == id && !asked,
             _ => false,
         };
         if closes || hopeless {
