@@ -96,6 +96,7 @@ fn session(announced: bool) -> Vec<u8> {
                 digest: Some(Digest([7; 32])),
                 explicit_end: false,
                 conflict: None,
+                upload: None,
             };
             message(Kind::Put, put.to_string().as_bytes(), &mut out);
         } else {
@@ -166,6 +167,7 @@ fn sender(criterion: &mut Criterion) {
                     size: SIZE as u64,
                     digest: Check::None,
                     conflict: None,
+                    resume: None,
                 };
                 sender.begin(upload, Moment::START);
                 sender.handle_sent(black_box(sender.output()).len(), Moment::START);
@@ -203,6 +205,7 @@ fn texts(criterion: &mut Criterion) {
         digest: Some(Digest([7; 32])),
         explicit_end: true,
         conflict: None,
+        upload: None,
     }
     .to_string();
     group.throughput(Throughput::Bytes(put.len() as u64));

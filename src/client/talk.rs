@@ -138,7 +138,7 @@ impl Handler<Connection> for Talk {
         let over = match received {
             Work::Over(why) => Some(why),
             _ if connection.is_overdue(now) => Some(Why::TimedOut),
-            _ => match connection.send(ready, &mut { BUDGET }, now, &mut |_| ()) {
+            _ => match connection.send(ready, &mut { BUDGET }, now, &mut |_, _| ()) {
                 Work::Over(why) => Some(why),
                 _ => None,
             },
