@@ -49,6 +49,7 @@ impl Model {
                     machine.handle_stored(ticket, Ok(receipt), Moment::START);
                 }
                 Action::Abort
+                | Action::Discard
                 | Action::Show(_)
                 | Action::Remark(_)
                 | Action::Write(_)

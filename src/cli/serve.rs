@@ -15,7 +15,7 @@ use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
 use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descriptor_limit};
 use piecemeal::store::FolderStore;
-use piecemeal::store::folder::Durability;
+use piecemeal::store::folder::{Durability, Partials};
 
 use super::teller::Teller;
 use super::tracing::Tracing;
@@ -90,6 +90,10 @@ pub(super) struct Arguments {
         default_value = "auto"
     )]
     splice: SpliceArgument,
+
+    /// How long an upload that was cut off is kept to be resumed; 0 keeps none
+    #[arg(long, env = "PIECEMEAL_PARTIAL_TTL", value_name = "TIME", value_parser = duration, default_value = "24h")]
+    partial_ttl: Limit<Duration>,
 
     /// Loops, each with a thread of its own; the system deals connections out among them
     #[arg(
@@ -226,8 +230,9 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         DurabilityArgument::None => Durability::None,
     };
     let mut kept = "";
+    let partials = Partials::kept_for(arguments.partial_ttl.0);
     let mut workers = Workers::bind(config, arguments.workers.into(), || {
-        let store = FolderStore::open(&arguments.dir, durability)?;
+        let store = FolderStore::open_with(&arguments.dir, durability, &partials)?;
         kept = store.description();
         Ok(store)
     })?;
@@ -377,9 +382,13 @@ impl fmt::Display for Limits<'_> {
         let rate = min_rate
             .0
             .map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} B/s"));
+        let partials = match self.arguments.partial_ttl {
+            Limit(None) => "not kept".to_owned(),
+            ttl => show_duration(ttl),
+        };
         write!(
             f,
-            "limits: size {size}; connections {}; header {}; stall {}; idle {}; slowest {rate}; stop {}",
+            "limits: size {size}; connections {}; header {}; stall {}; idle {}; slowest {rate}; stop {}; partials {partials}",
             self.connections,
             show_duration(*header_timeout),
             show_duration(*stall_timeout),

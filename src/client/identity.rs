@@ -22,7 +22,7 @@ pub(super) fn upload_id(name: &str, facts: &Facts) -> UploadId {
     // Last, since it alone has no fixed length.
     hasher.update(name.as_bytes());
     let hex = hasher.finalize().to_hex();
-    UploadId::new(&hex[..LENGTH]).expect("hexadecimal digits make an id")
+    UploadId::parse(&hex[..LENGTH]).expect("hexadecimal digits make an id")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! PUT and END as values: what an upload says of itself before and after its bytes.
 //!
-//! Keys that this version doesn't know are ignored. `mode` and `mtime` are among them for now; each
-//! will be one more field of [`Put`].
+//! Keys that this version doesn't know are ignored. `mode` and `mtime` are among them for now;
+//! each will be one more field of [`Put`].
 
 use std::fmt;
 
@@ -64,7 +64,7 @@ pub struct Put {
     pub explicit_end: bool,
     /// What to do when the name is taken, where the client has a wish.
     pub conflict: Option<Conflict>,
-    /// What it is called where it is to be resumed.
+    /// What the upload is called by, so that a later PUT can go on with it.
     pub upload: Option<UploadId>,
 }
 
@@ -86,7 +86,11 @@ impl Put {
                 "error, rename or overwrite",
                 Conflict::from_word,
             )?,
-            upload: fields.get_as("upload", "1 to 64 letters, digits, _ or -", UploadId::new)?,
+            upload: fields.get_as(
+                "upload",
+                "1 to 64 of A-Z, a-z, 0-9, _ and -",
+                UploadId::parse,
+            )?,
         })
     }
 }
@@ -165,7 +169,7 @@ mod tests {
             digest: Some(Digest([7; 32])),
             explicit_end: true,
             conflict: Some(Conflict::Rename),
-            upload: UploadId::new("x_1"),
+            upload: UploadId::parse("x_1-Z"),
         };
         assert_eq!(Put::parse(&put.to_string()), Ok(put));
         let end = End {

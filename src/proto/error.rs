@@ -149,6 +149,18 @@ pub enum Fault {
     /// The peer ended its stream in the middle.
     #[error("the stream ended before the message did; nothing was kept")]
     Incomplete,
+    /// The same, and what came can be gone on from.
+    #[error("the stream ended before the message did; what came is kept, to be resumed")]
+    CutOff,
+    /// Another connection has announced the upload that this one had open.
+    #[error("another connection goes on with this upload")]
+    TakenOver,
+    /// Another connection holds the upload, and can't be told to let go.
+    #[error("another connection holds this upload; try again in {retry} s")]
+    Held {
+        /// Seconds to wait before the next try.
+        retry: u64,
+    },
     /// The peer stood still for too long.
     #[error("{}", match .0 {
         Stalled::Header => "no complete header came in time",
@@ -181,14 +193,14 @@ impl Fault {
             Fault::BadLength { .. } => Code::BadLength,
             Fault::NotUtf8 | Fault::BadFields(_) => Code::BadText,
             Fault::BadName(_) => Code::BadName,
-            Fault::BadState(_) | Fault::MayNotOverwrite => Code::BadState,
+            Fault::BadState(_) | Fault::MayNotOverwrite | Fault::TakenOver => Code::BadState,
             Fault::Exists => Code::Exists,
             Fault::TooLarge { .. } => Code::TooLarge,
             Fault::NoSpace => Code::NoSpace,
             Fault::Digest(_) => Code::Digest,
-            Fault::Incomplete => Code::Incomplete,
+            Fault::Incomplete | Fault::CutOff => Code::Incomplete,
             Fault::Timeout(_) => Code::Timeout,
-            Fault::Busy { .. } => Code::Busy,
+            Fault::Busy { .. } | Fault::Held { .. } => Code::Busy,
             Fault::Shutdown => Code::Shutdown,
             Fault::Io => Code::Io,
             Fault::Unknown => Code::Unknown,
@@ -208,7 +220,7 @@ impl Fault {
             Fault::Timeout(Stalled::Header) => write!(out, "\nwhat=header"),
             Fault::Timeout(Stalled::Body) => write!(out, "\nwhat=body"),
             Fault::Timeout(Stalled::Connection) => write!(out, "\nwhat=connection"),
-            Fault::Busy { retry } => write!(out, "\nretry={retry}"),
+            Fault::Busy { retry } | Fault::Held { retry } => write!(out, "\nretry={retry}"),
             _ => Ok(()),
         };
     }

@@ -45,7 +45,8 @@ pub struct Session<M, S: Store> {
     upload: Option<Box<S::Upload>>,
     /// The upload that the machine wants begun, while no descriptor is left for it.
     order: Option<Box<Order>>,
-    /// The same, while the store looks at a file that has its name.
+    /// The same, while the store looks at a file that has its name, or opens an upload that can be
+    /// resumed.
     looking: Option<Box<Order>>,
     /// Bytes that were read, but that the machine doesn't want yet.
     #[expect(clippy::box_collection, reason = "nearly all connections have none")]

@@ -175,7 +175,8 @@ impl<M: Machine, S: Store> Session<M, S> {
     /// The open upload could not take bytes.
     pub(super) fn write_failed(&mut self, error: &Error, around: &mut Surroundings<'_, S>) {
         let fault = self.failed(error, around);
-        self.upload = None;
+        // Not even to be resumed: a disk that is full is not to stay so.
+        self.discard(around);
         self.machine.handle_write_failed(fault, around.now);
     }
 
@@ -222,6 +223,12 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
                 Action::Write(bytes) => self.append(&bytes, around),
                 Action::Abort => self.abort(around),
+                Action::Discard => {
+                    if self.upload.is_some() {
+                        around.counters.failed.add(1);
+                    }
+                    self.discard(around);
+                }
                 Action::Show(text) => around.notes.push(Note::Message(text)),
                 Action::Remark(text) => around.notes.push(Note::Remark(text)),
                 Action::FinishSending => {
@@ -250,6 +257,13 @@ impl<M: Machine, S: Store> Session<M, S> {
         }
         self.order = None;
         self.looking = None;
+    }
+
+    /// Throws the open upload away, even one that could be resumed.
+    pub(super) fn discard(&mut self, around: &mut Surroundings<'_, S>) {
+        if let Some(upload) = self.upload.take() {
+            around.store.discard(*upload);
+        }
     }
 
     /// Begins the upload that was ordered, once there is a descriptor for it.
@@ -282,6 +296,15 @@ impl<M: Machine, S: Store> Session<M, S> {
                 return;
             }
             Ok(Opening::Looking) => {
+                self.looking = Some(order);
+                return;
+            }
+            Ok(Opening::Resumed(upload, offset)) => {
+                self.upload = Some(Box::new(upload));
+                Ok(Begun::Resumed { offset })
+            }
+            Ok(Opening::Resuming(upload)) => {
+                self.upload = Some(Box::new(upload));
                 self.looking = Some(order);
                 return;
             }

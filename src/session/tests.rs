@@ -51,6 +51,14 @@ impl Store for SlowStore {
         self.held.push((upload, seal, key));
     }
 
+    fn discard(&mut self, upload: MemoryUpload) {
+        self.inner.discard(upload);
+    }
+
+    fn was_taken(&self, upload: &MemoryUpload) -> bool {
+        self.inner.was_taken(upload)
+    }
+
     fn poll_done(&mut self) -> Option<Done> {
         self.inner.poll_done()
     }

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::proto::Fault;
+use crate::proto::limits::BUSY_RETRY_S;
 use crate::proto::name::NameFault;
 
 /// Why an upload was not begun, written or committed.
@@ -17,6 +18,15 @@ pub enum Error {
     /// Another upload of that name is under way.
     #[error("a file of that name is being uploaded now")]
     UnderWay,
+    /// The upload that is to be gone on with was announced otherwise; the text says in what.
+    #[error("{0}")]
+    Differs(&'static str),
+    /// Another process holds the upload that is to be gone on with.
+    #[error("another server holds this upload")]
+    Held,
+    /// Another connection goes on with the upload.
+    #[error("another connection goes on with this upload")]
+    Taken,
     /// The store keeps such names for itself.
     #[error("such names are the store's own")]
     Reserved,
@@ -67,9 +77,14 @@ impl Error {
     /// Whether an operator should hear of it, and not just the peer.
     pub fn is_ours(&self) -> bool {
         match self {
-            Error::Exists | Error::UnderWay | Error::Reserved | Error::Digest | Error::TooBig => {
-                false
-            }
+            Error::Exists
+            | Error::UnderWay
+            | Error::Differs(_)
+            | Error::Held
+            | Error::Taken
+            | Error::Reserved
+            | Error::Digest
+            | Error::TooBig => false,
             Error::Full(_) | Error::Io { .. } | Error::Failed | Error::Unknown(_) => true,
         }
     }
@@ -80,6 +95,11 @@ impl From<&Error> for Fault {
         match error {
             Error::Exists => Fault::Exists,
             Error::UnderWay => Fault::BadState("a file of that name is being uploaded now"),
+            Error::Differs(why) => Fault::BadState(why),
+            Error::Held => Fault::Held {
+                retry: BUSY_RETRY_S,
+            },
+            Error::Taken => Fault::TakenOver,
             Error::Reserved => Fault::BadName(NameFault::Reserved),
             Error::Full(_) | Error::TooBig => Fault::NoSpace,
             Error::Digest => Fault::Digest("the stored bytes have another digest"),

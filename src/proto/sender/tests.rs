@@ -283,7 +283,7 @@ impl Link {
                     };
                     self.commits.push((ticket, receipt, bytes));
                 }
-                Action::Abort | Action::FinishSending => self.open.clear(),
+                Action::Abort | Action::Discard | Action::FinishSending => self.open.clear(),
                 Action::Show(_) | Action::Remark(_) | Action::Write(_) => {
                     panic!("files are sent, and nothing is shown")
                 }

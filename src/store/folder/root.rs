@@ -7,11 +7,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::unfinished::{Partial, Unfinished};
+use super::work::Sweep;
 use super::{Durability, journal, work};
 use crate::store::Error;
 use crate::store::place::move_to_free_name;
@@ -45,7 +47,13 @@ pub(super) struct Root {
 
 impl Root {
     /// Opens a folder, making it where it is missing, and finds out what its file system can do.
-    pub(super) fn open(path: &Path, durability: Durability, naming: Naming) -> io::Result<Root> {
+    /// Uploads that were abandoned for longer than `ttl` are removed.
+    pub(super) fn open(
+        path: &Path,
+        durability: Durability,
+        naming: Naming,
+        ttl: Option<Duration>,
+    ) -> io::Result<Root> {
         let named = |doing: &str, error: io::Error| {
             let shown =
                 crate::proto::text::escaped(path.as_os_str().as_encoded_bytes()).to_string();
@@ -68,7 +76,7 @@ impl Root {
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
-        work::sweep(&root.folder).map_err(|error| named("clean up", error))?;
+        work::sweep(&root.folder, Sweep::Start, ttl).map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
         root.links_need_sync = root.nameless && durable && !journal::keeps_links(&root.folder);
         if !root.nameless {
@@ -79,6 +87,11 @@ impl Root {
             );
         }
         Ok(root)
+    }
+
+    /// Removes uploads that were abandoned for longer than `ttl`.
+    pub(super) fn sweep_partials(&self, ttl: Option<Duration>) -> io::Result<()> {
+        work::sweep(&self.folder, Sweep::Running, ttl)
     }
 
     pub(super) fn description(&self) -> &'static str {
@@ -122,7 +135,14 @@ impl Root {
             rustix::fs::openat(&work, &name, access | OFlags::CREATE | OFlags::EXCL, mode)
                 .map_err(|error| Error::from_call("create a file", error))?
                 .into();
-        let unfinished = Unfinished::new(file, Some(Partial { work, name }));
+        let unfinished = Unfinished::new(
+            file,
+            Some(Partial {
+                work,
+                name,
+                facts: None,
+            }),
+        );
         // Another server's sweep may be here before the lock, or have been.
         let is_mine = unfinished.lock()?
             && rustix::fs::fstat(&unfinished.file).is_ok_and(|facts| facts.st_nlink > 0);
@@ -141,7 +161,7 @@ impl Root {
             Some(partial) => self.move_partial(partial, name),
         };
         match placed {
-            Ok(()) => *partial = None,
+            Ok(()) => has_name(&mut partial),
             Err(Errno::EXIST) => return Err(Error::Exists),
             Err(error) => return Err(Error::from_call("give a file its name", error)),
         }
@@ -160,13 +180,17 @@ impl Root {
             let hidden = Partial {
                 work: self.shared_work()?,
                 name: work::part_name(),
+                facts: None,
             };
             unfinished.lock()?;
             self.link_nameless(&unfinished.file, &hidden.work, &hidden.name)
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
         }
-        if let Some(Partial { work, name: hidden }) = &*partial {
+        if let Some(Partial {
+            work, name: hidden, ..
+        }) = &*partial
+        {
             rustix::fs::renameat(work, hidden, &self.folder, name).map_err(
                 |error| match error {
                     // A folder has the name: that is nothing to overwrite.
@@ -175,7 +199,7 @@ impl Root {
                 },
             )?;
         }
-        *partial = None;
+        has_name(&mut partial);
         Ok(())
     }
 
@@ -224,7 +248,9 @@ impl Root {
     }
 
     fn move_partial(&self, partial: &Partial, name: &str) -> Result<(), Errno> {
-        let Partial { work, name: hidden } = partial;
+        let Partial {
+            work, name: hidden, ..
+        } = partial;
         move_to_free_name((&**work, hidden), (&self.folder, name))
     }
 
@@ -261,7 +287,7 @@ impl Root {
         Ok(self.work.get_or_init(|| Arc::new(work)))
     }
 
-    fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
+    pub(super) fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
         self.work()
             .cloned()
             .map_err(|error| Error::from_call("open .piecemeal", error))
@@ -273,6 +299,13 @@ impl Drop for Root {
         if let Some(work) = self.work.get() {
             work::remove(&self.folder, work);
         }
+    }
+}
+
+/// A file has got its name, so its other one is gone.
+fn has_name(partial: &mut Option<Partial>) {
+    if let Some(partial) = partial.take() {
+        partial.remove_record();
     }
 }
 

@@ -1,36 +1,48 @@
 //! A file that has not got its name yet.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use super::record::{Facts, State};
 use crate::store::Error;
 
-/// A file that has not got its name yet. Dropped, it is gone.
+/// A file that has not got its name yet. Dropped, it is gone, unless it can be resumed.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     pub(super) file: File,
     /// Its name in the work folder, where it needs one. Such a file is locked, so that another
     /// server's sweep leaves it alone.
     partial: Mutex<Option<Partial>>,
+    is_resumable: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) work: Arc<OwnedFd>,
     pub(super) name: String,
+    /// What its record says, where it can be resumed.
+    pub(super) facts: Option<Box<Facts>>,
 }
 
 impl Unfinished {
     /// A file that was just made, with its name in the work folder, if it has one.
     pub(super) fn new(file: File, partial: Option<Partial>) -> Unfinished {
+        let facts = partial.as_ref().and_then(|partial| partial.facts.as_ref());
         Unfinished {
             file,
+            is_resumable: facts.is_some(),
             partial: Mutex::new(partial),
         }
+    }
+
+    /// Whether it is kept when it is dropped.
+    pub(super) fn is_resumable(&self) -> bool {
+        self.is_resumable
     }
 
     /// Says that it belongs to a server that runs. Returns whether nobody else has a lock on it.
@@ -53,15 +65,49 @@ impl Unfinished {
         }
     }
 
+    /// Replaces its record, as long as it can be resumed and has no name yet.
+    pub(super) fn write_record(&self, state: State, durably: bool) -> io::Result<()> {
+        match &*self.partial() {
+            Some(Partial {
+                work,
+                facts: Some(facts),
+                ..
+            }) => facts.write(work, state, durably),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it was announced as, where it can be resumed.
+    pub(super) fn facts(&self) -> Option<Box<Facts>> {
+        self.partial().as_ref()?.facts.clone()
+    }
+
+    /// Throws it away, even if it could be resumed, unless it has its name.
+    pub(super) fn discard(&self) {
+        if let Some(partial) = self.partial().take() {
+            let _ = rustix::fs::unlinkat(&*partial.work, &partial.name, AtFlags::empty());
+            partial.remove_record();
+        }
+    }
+
     pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Partial {
+    /// Removes its record, if it has one: there is nothing left to resume.
+    pub(super) fn remove_record(self) {
+        if let Some(facts) = self.facts {
+            let _ = rustix::fs::unlinkat(&*self.work, facts.record_name(), AtFlags::empty());
+        }
+    }
+}
+
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(Partial { work, name }) = self.partial().take() {
-            let _ = rustix::fs::unlinkat(&*work, &name, AtFlags::empty());
+        if !self.is_resumable {
+            self.discard();
         }
     }
 }

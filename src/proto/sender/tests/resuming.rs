@@ -6,7 +6,7 @@ const SIZE: u64 = RUN_AHEAD_SIZE + 5000;
 
 fn resumable(digest: Check) -> Upload {
     Upload {
-        resume: UploadId::new("an-id"),
+        resume: UploadId::parse("an-id"),
         ..upload(1, SIZE, digest)
     }
 }
