@@ -46,6 +46,14 @@ impl Starter {
         }
     }
 
+    /// A server in the folder of one that has ended; see [`Server::killed`].
+    pub(crate) fn again_in(home: TempDir, arguments: &[&str]) -> Starter {
+        Starter {
+            home,
+            ..Starter::new(arguments)
+        }
+    }
+
     /// The server of one of the lab's tasks.
     pub(crate) fn lab(task: &str, arguments: &[&str]) -> Starter {
         let mut starter = Starter::new(&["--task", task]);
@@ -204,6 +212,21 @@ impl Server {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.err.to_end();
         self.child.wait().expect("it is our child")
+    }
+
+    /// Kills it, and leaves its folder to another.
+    pub(crate) fn killed(mut self) -> TempDir {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is our child");
+        let another = tempfile::tempdir().expect("a temporary folder");
+        std::mem::replace(&mut self.home, another)
+    }
+
+    /// The same, after asking it to stop in an orderly way.
+    pub(crate) fn stopped(mut self) -> TempDir {
+        self.stop();
+        let another = tempfile::tempdir().expect("a temporary folder");
+        std::mem::replace(&mut self.home, another)
     }
 
     /// Asks it to stop, and expects it to end well.
