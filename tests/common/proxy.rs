@@ -135,6 +135,10 @@ impl Shared {
                 ended = carry(client, &server, None, count);
             }
         }
+        if ended == Ended::Cut {
+            // First, so that the client doesn't hear what the server says of it.
+            let _ = client.shutdown(Shutdown::Both);
+        }
         let _ = match ended {
             // With linger off, the close below is a reset, and what was not read is lost with it.
             Ended::Cut if cut.reset => {
@@ -144,9 +148,6 @@ impl Shared {
             }
             _ => server.shutdown(Shutdown::Write),
         };
-        if ended == Ended::Cut {
-            let _ = client.shutdown(Shutdown::Both);
-        }
         let _ = back.join();
     }
 }
