@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{
-    ClosedPort, Cut, Fake, Lines, PROGRAM, Peer, Proxy, Ran, Server, Starter, command, piecemeal,
-    signal, string,
+    ClosedPort, Cut, Fake, Lines, PROGRAM, Peer, Proxy, Ran, Server, command, piecemeal, signal,
+    string,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -65,10 +65,16 @@ impl Restarting {
         }))
     }
 
-    fn restart(&mut self, end: impl FnOnce(Server) -> TempDir) {
-        let home = end(self.server.take().expect("it runs"));
+    /// Kills it, in the middle of an orderly end or not, and starts another.
+    fn restart(&mut self, is_stopping: bool) {
+        let server = self.server.take().expect("it runs");
+        if is_stopping {
+            // It waits for uploads that are under way, unless it is told twice.
+            server.signal(Signal::TERM);
+            server.err.wait_for(|line| line.contains("stopping"));
+        }
         let arguments = ["--bind", &self.address];
-        self.server = Some(Starter::again_in(home, &arguments).start());
+        self.server = Some(server.killed(&arguments).start());
     }
 }
 
@@ -139,16 +145,7 @@ fn a_server_that_is_killed_or_stopped_on_the_way_and_comes_back_gets_the_file() 
             let Some(running) = at_cut.upgrade() else {
                 return true;
             };
-            let mut running = running.lock().unwrap();
-            match number % 2 {
-                0 => running.restart(Server::killed),
-                // It waits for uploads that are under way, unless it is told twice.
-                _ => running.restart(|server| {
-                    server.signal(Signal::TERM);
-                    server.err.wait_for(|line| line.contains("stopping"));
-                    server.killed()
-                }),
-            }
+            running.lock().unwrap().restart(number % 2 == 1);
             true
         },
     );
@@ -384,7 +381,7 @@ fn fifty_kills() {
         },
         move |number| {
             if let (9, Some(running)) = (number % 10, at_cut.upgrade()) {
-                running.lock().unwrap().restart(Server::killed);
+                running.lock().unwrap().restart(false);
             }
             true
         },

@@ -207,8 +207,7 @@ impl Sender {
         }
     }
 
-    /// Whether an upload's bytes, or the digest that follows them, are still to be sent, now or
-    /// after an answer.
+    /// Whether bytes of an upload, or its digest, are still to be sent, now or after an answer.
     pub fn is_sending(&self) -> bool {
         matches!(
             self.state,

@@ -46,14 +46,6 @@ impl Starter {
         }
     }
 
-    /// A server in the folder of one that has ended; see [`Server::killed`].
-    pub(crate) fn again_in(home: TempDir, arguments: &[&str]) -> Starter {
-        Starter {
-            home,
-            ..Starter::new(arguments)
-        }
-    }
-
     /// The server of one of the lab's tasks.
     pub(crate) fn lab(task: &str, arguments: &[&str]) -> Starter {
         let mut starter = Starter::new(&["--task", task]);
@@ -214,19 +206,16 @@ impl Server {
         self.child.wait().expect("it is our child")
     }
 
-    /// Kills it, and leaves its folder to another.
-    pub(crate) fn killed(mut self) -> TempDir {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it is our child");
-        let another = tempfile::tempdir().expect("a temporary folder");
-        std::mem::replace(&mut self.home, another)
-    }
-
-    /// The same, after asking it to stop in an orderly way.
-    pub(crate) fn stopped(mut self) -> TempDir {
-        self.stop();
-        let another = tempfile::tempdir().expect("a temporary folder");
-        std::mem::replace(&mut self.home, another)
+    /// Kills it, and gives what starts the next one in its folder.
+    pub(crate) fn killed(mut self, arguments: &[&str]) -> Starter {
+        // It may have ended already, which is no failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let next = Starter::new(arguments);
+        Starter {
+            home: std::mem::replace(&mut self.home, next.home),
+            ..next
+        }
     }
 
     /// Asks it to stop, and expects it to end well.

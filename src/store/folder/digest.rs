@@ -17,7 +17,7 @@ const BLOCK: usize = 256 << 10;
 
 /// An upload that can be resumed is synced whenever it has grown by so much, and its record says
 /// so: a power cut costs no more. (The death of the server costs nothing.)
-const CHECKPOINT: u64 = 256 << 20;
+const CHECKPOINT: u64 = if cfg!(test) { 16 << 20 } else { 256 << 20 };
 
 /// How far the digest, and the writeback, of a growing file have come.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::unfinished::Unfinished;
 /// Puts a partial of so many bytes away. Waits for the disk. One that can't be put away is thrown
 /// away.
 pub(super) fn put_away(root: &Root, unfinished: &Unfinished, length: u64) {
-    if length == 0 || root.has_failed() {
+    if length == 0 || root.has_failed() || !unfinished.is_resumable() {
         return unfinished.discard();
     }
     if let Err(error) = sync(root, unfinished, length) {

@@ -32,7 +32,7 @@ use crate::store::{Done, Error, Key, OTHER_NAME, OTHER_SIZE};
 const RETRY: Duration = Duration::from_millis(20);
 /// How long it is waited for. A connection of this process lets go at once, but what it wrote has
 /// to be synced first; another server's may hold it for hours.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// How often the partial is opened anew, because it was replaced between two calls.
 const TRIES: u32 = 100;
 /// Old partials are looked for so many times in their lifetime, within these bounds.
@@ -132,7 +132,11 @@ impl Opener {
         if resume.opened.strong_count() == 0 {
             return;
         }
-        let resumed = match try_open(&self.root, &resume) {
+        let tried = match try_open(&self.root, &resume) {
+            Err(error @ Error::Io { .. }) => plain(&self.root, error),
+            tried => tried,
+        };
+        let resumed = match tried {
             Ok(Tried::Opened(opened)) => {
                 let offset = opened.offset;
                 hand_over(&self.root, &resume.opened, opened);
@@ -164,6 +168,19 @@ impl Opener {
             key: resume.key,
         });
     }
+}
+
+/// An upload that begins at 0 and is not kept, where there can be no partials: a file system without
+/// locks, or a work folder that is somebody else's.
+fn plain(root: &Root, error: Error) -> Result<Tried, Error> {
+    if root.has_failed() {
+        return Err(error);
+    }
+    log::warn!("an upload can't be kept to be resumed: {error}");
+    Ok(Tried::Opened(Opened {
+        unfinished: Arc::new(root.create()?),
+        offset: 0,
+    }))
 }
 
 /// Gives the file to the upload that waits for it, if that is still there.

@@ -4,6 +4,7 @@ mod cuts;
 mod deadlines;
 mod meaning;
 mod order;
+mod resuming;
 mod table;
 
 use std::collections::VecDeque;
@@ -320,6 +321,15 @@ fn announced(name: &str) -> Put {
     Put {
         name: name.into(),
         ..Put::default()
+    }
+}
+
+/// An upload of six bytes that can be resumed; of `left`, two are there.
+fn resumable(name: &str) -> Put {
+    Put {
+        size: Some(6),
+        upload: crate::proto::UploadId::parse("id"),
+        ..announced(name)
     }
 }
 
