@@ -46,6 +46,12 @@ fn retries(ran: &Ran) -> usize {
     ran.err.matches("; trying again in ").count()
 }
 
+/// Waits until a server that tells all has read what its first connection brought. Another that
+/// takes the upload over earlier gets less.
+fn wait_until_all_is_read(server: &Server) {
+    server.err.wait_for(|line| line.ends_with(": closed"));
+}
+
 /// A server on a Unix socket, which another can take over.
 struct Restarting {
     server: Option<Server>,
@@ -103,12 +109,13 @@ fn a_file_gets_through_a_line_that_breaks_again_and_again() {
 
 #[test]
 fn a_later_run_goes_on_where_an_earlier_one_was_cut() {
-    let (server, (_home, path, bytes)) = (Server::start(&[]), a_file(SIZE));
+    let (server, (_home, path, bytes)) = (Server::start(&["-v"]), a_file(SIZE));
     let size = bytes.len() as u64;
     let cut = Proxy::start(server.address(), move |_| Cut::after(size / 10 * 9));
     let ran = send(&cut.address, &["--retries", "0", &path]).exits(4);
     assert_eq!(retries(&ran), 0);
     assert!(server.names().is_empty());
+    wait_until_all_is_read(&server);
     let whole = Proxy::start(server.address(), |_| Cut::never());
     send(&whole.address, &[&path]).exits(0);
     let most = size / 10 + (1 << 20);
@@ -405,7 +412,7 @@ fn fifty_kills() {
 #[ignore = "it moves 4 GiB, in a minute or so"]
 #[expect(clippy::print_stderr, reason = "the figures are what it is run for")]
 fn the_last_tenth_of_4_gib() {
-    let (server, home) = (Server::start(&[]), tempfile::tempdir().unwrap());
+    let (server, home) = (Server::start(&["-v"]), tempfile::tempdir().unwrap());
     let size = 4_u64 << 30;
     let path = home.path().join("large");
     // A hole but for its ends, so that the disk has to have room for one copy only.
@@ -415,6 +422,7 @@ fn the_last_tenth_of_4_gib() {
     let path = path.display().to_string();
     let cut = Proxy::start(server.address(), move |_| Cut::after(size / 10 * 9));
     send(&cut.address, &["--retries", "0", &path]).exits(4);
+    wait_until_all_is_read(&server);
     let whole = Proxy::start(server.address(), |_| Cut::never());
     send(&whole.address, &[&path]).exits(0);
     let (sent, most) = (whole.bytes_up(), size / 10 + (1 << 20));
