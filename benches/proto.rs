@@ -168,6 +168,7 @@ fn sender(criterion: &mut Criterion) {
                     size: SIZE as u64,
                     digest: Check::None,
                     conflict: None,
+                    resume: None,
                 };
                 sender.begin(upload, Moment::START);
                 sender.handle_sent(black_box(sender.output()).len(), Moment::START);

@@ -80,6 +80,7 @@ impl Connection {
         let in_hand = |pieces: &InPieces| pieces.has_something_in_hand();
         of_sender
             || self.sender.wants_digest().is_some()
+            || self.sender.wants_part().is_some()
             || self.in_pieces.as_deref().is_some_and(in_hand)
     }
 }

@@ -1,8 +1,11 @@
+mod resuming;
+mod streaming;
+
 use super::*;
 use crate::proto::error::{Code, Fault};
 use crate::proto::machine::{Action, Begun, Machine, Want};
 use crate::proto::receiver::Receiver;
-use crate::proto::{Reply, Rules};
+use crate::proto::{Receipt, Reply, Rules, UploadId};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ fn upload(id: u64, size: u64, digest: Check) -> Upload {
         size,
         digest,
         conflict: None,
+        resume: None,
     }
 }
 
