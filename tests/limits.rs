@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{
-    Client, Server, Starter, data, data_eof, data_header, digest, end, piecemeal, put, skipped,
-    string,
+    Client, Server, Starter, data, data_eof, data_header, digest, end, piecemeal,
+    piecemeal_with_input, put, skipped, string,
 };
 
 /// Bytes of the stored files.
@@ -360,4 +360,16 @@ fn a_client_sends_no_faster_than_it_is_told_however_it_sends() {
             assert!(server.stored(name) == vec![7; size], "{name}");
         }
     }
+}
+
+#[test]
+fn a_stream_keeps_to_the_rate_too() {
+    let server = Server::start(&[]);
+    let bytes = vec![7; 1_500_000];
+    let send = ["send", "-", "--name", "stream", "--to", server.address()];
+    let began = Instant::now();
+    piecemeal_with_input(&[&send[..], &["--limit-rate", "3MB"]].concat(), &bytes).exits(0);
+    let took = began.elapsed();
+    assert!(took >= least_time(1_500_000, 3_000_000), "{took:?}");
+    assert!(server.stored("stream") == bytes);
 }
