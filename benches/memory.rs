@@ -162,6 +162,7 @@ fn announce(connection: &mut TcpStream, name: &str, size: u64) -> io::Result<()>
         digest: None,
         explicit_end: false,
         conflict: None,
+        upload: None,
     };
     let text = put.to_string();
     let mut bytes = Vec::new();

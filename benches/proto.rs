@@ -49,6 +49,7 @@ impl Model {
                     machine.handle_stored(ticket, Ok(receipt), Moment::START);
                 }
                 Action::Abort
+                | Action::Discard
                 | Action::Show(_)
                 | Action::Remark(_)
                 | Action::Write(_)
@@ -96,6 +97,7 @@ fn session(announced: bool) -> Vec<u8> {
                 digest: Some(Digest([7; 32])),
                 explicit_end: false,
                 conflict: None,
+                upload: None,
             };
             message(Kind::Put, put.to_string().as_bytes(), &mut out);
         } else {
@@ -166,6 +168,7 @@ fn sender(criterion: &mut Criterion) {
                     size: SIZE as u64,
                     digest: Check::None,
                     conflict: None,
+                    resume: None,
                 };
                 sender.begin(upload, Moment::START);
                 sender.handle_sent(black_box(sender.output()).len(), Moment::START);
@@ -203,6 +206,7 @@ fn texts(criterion: &mut Criterion) {
         digest: Some(Digest([7; 32])),
         explicit_end: true,
         conflict: None,
+        upload: None,
     }
     .to_string();
     group.throughput(Throughput::Bytes(put.len() as u64));

@@ -185,6 +185,7 @@ struct Example {
 #[derive(Debug)]
 struct Turn {
     by_client: bool,
+    /// None at all, by the client, is the end of its stream.
     bytes: Vec<Option<u8>>,
 }
 
@@ -257,7 +258,9 @@ impl Example {
             }
         }
         match self.turns.last_mut() {
-            Some(turn) if turn.by_client == by_client => turn.bytes.extend(bytes),
+            Some(turn) if turn.by_client == by_client && !bytes.is_empty() => {
+                turn.bytes.extend(bytes);
+            }
             _ => self.turns.push(Turn { by_client, bytes }),
         }
     }
@@ -268,8 +271,20 @@ impl Example {
         let server = Server::start(&options);
         let mut stream = TcpStream::connect(&server.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        let mut has_ended = false;
         for turn in &self.turns {
+            if turn.by_client && turn.bytes.is_empty() {
+                stream.shutdown(Shutdown::Write)?;
+                has_ended = true;
+                continue;
+            }
             if turn.by_client {
+                if std::mem::take(&mut has_ended) {
+                    let more = stream.read_to_end(&mut Vec::new())?;
+                    assert_eq!(more, 0, "the server's last word was said");
+                    stream = TcpStream::connect(&server.address)?;
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                }
                 let bytes: Vec<u8> = turn.bytes.iter().copied().flatten().collect();
                 stream.write_all(&bytes)?;
                 continue;

@@ -36,8 +36,9 @@ fn beside(home: &TempDir, name: &str) -> String {
     home.path().join(name).display().to_string()
 }
 
+/// Sends without a second try: what is tried again, and when, is another matter (`retries.rs`).
 fn send(to: &str, arguments: &[&str]) -> Ran {
-    piecemeal(&[&["send", "--to", to], arguments].concat())
+    piecemeal(&[&["send", "--retries", "0", "--to", to], arguments].concat())
 }
 
 #[test]

@@ -247,9 +247,15 @@ fn every_setting_can_come_from_a_variable_and_a_flag_wins_over_it() {
         .variable("PIECEMEAL_IDLE_TIMEOUT", "3h")
         .variable("PIECEMEAL_MIN_RATE", "5")
         .variable("PIECEMEAL_SHUTDOWN_TIMEOUT", "4h")
+        .variable("PIECEMEAL_PARTIAL_TTL", "6h")
+        .variable("PIECEMEAL_MAX_PER_IP", "8")
+        .variable("PIECEMEAL_LIMIT_RATE", "9MiB")
+        .variable("PIECEMEAL_QUOTA", "1GiB")
+        .variable("PIECEMEAL_MIN_FREE", "1")
         .start();
-    let limits =
-        "limits: size 10 B; connections 7; header 1h; stall 2h; idle 3h; slowest 5 B/s; stop 4h";
+    let limits = "limits: size 10 B; connections 7; header 1h; stall 2h; idle 3h; slowest 5 B/s; \
+                  stop 4h; partials 6h; from one address 8; all together 9.0 MiB/s; \
+                  quota 1.0 GiB, of which 0 B are used; free space left 1 B";
     server.err.wait_for(|line| line == limits);
     let mut client = server.client();
     client.upload(".hidden", b"bytes");

@@ -304,7 +304,11 @@ fn without_verifying_a_file_has_no_digest_before_or_behind_it() {
         peer.give(string("OK\nname=small\nsize=5\ndurable=yes"));
         peer.listen_to_the_end();
     });
-    let ran = send(&fake.address, &["--no-verify", &large, &small]).exits(0);
+    let ran = send(
+        &fake.address,
+        &["--no-verify", "--no-resume", &large, &small],
+    )
+    .exits(0);
     ran.line_with(&["2 files stored"]);
 }
 

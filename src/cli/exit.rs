@@ -18,6 +18,7 @@ Exit codes:
   7    the server broke the protocol
   8    timed out
   9    a local file can't be read or named
+  10   the command of --exec failed, or can't be run; nothing was stored
   23   some files failed, others didn't, or for different reasons
   130  ended by SIGINT (Ctrl-C)
   143  ended by SIGTERM";
@@ -124,6 +125,7 @@ pub(super) enum Exit {
     Protocol,
     TimedOut,
     Local,
+    Command,
     Partial,
     Signal(i32),
     /// What a checker says of somebody else's program has codes of its own.
@@ -142,6 +144,7 @@ impl Exit {
             Exit::Protocol => 7,
             Exit::TimedOut => 8,
             Exit::Local => 9,
+            Exit::Command => 10,
             Exit::Partial => 23,
             Exit::Checked(code) => code,
             Exit::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
@@ -162,6 +165,8 @@ impl Exit {
             Why::TimedOut => Exit::TimedOut,
             Why::Broken(_) => Exit::Protocol,
             Why::Local(_) | Why::Name { .. } => Exit::Local,
+            Why::Command(_) => Exit::Command,
+            Why::Gone(why) => Exit::of(why),
             Why::Signal | Why::System(_) => Exit::Other,
         }
     }

@@ -1,7 +1,7 @@
 //! How a sending is shown: a bar on a terminal, lines elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use piecemeal::client::{Failure, Item, Progress};
+use piecemeal::client::{Anew, Failure, Item, Progress, Retry};
 use piecemeal::proto::Receipt;
 use piecemeal::proto::text::escaped;
 
@@ -33,6 +33,20 @@ impl Bar {
         bar
     }
 
+    /// That of a stream: nobody knows how much is to come.
+    pub(super) fn of_a_stream() -> Bar {
+        let bar = ProgressBar::new_spinner();
+        let template = "{spinner} {binary_bytes} {binary_bytes_per_sec}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Bar {
+            bar,
+            files: 1,
+            done: 0,
+        }
+    }
+
     fn file_done(&mut self) {
         self.done += 1;
         self.show_count();
@@ -60,6 +74,24 @@ impl Progress for Bar {
         self.bar.inc(bytes);
     }
 
+    fn taken_back(&mut self, bytes: u64) {
+        self.bar.dec(bytes);
+    }
+
+    fn resumed(&mut self, _: &Item, offset: u64) {
+        self.bar.inc(offset);
+        // What was sent by another try says nothing of how fast this one is.
+        self.bar.reset_eta();
+    }
+
+    fn anew(&mut self, item: &Item, why: Anew) {
+        self.bar.suspend(|| tell(anew_line(item, why)));
+    }
+
+    fn retrying(&mut self, retry: &Retry<'_>) {
+        self.bar.suspend(|| tell(retry_line(retry)));
+    }
+
     fn stored(&mut self, _: &Item, _: &Receipt) {
         self.file_done();
     }
@@ -80,6 +112,14 @@ impl Drop for Bar {
 pub(super) struct Plain;
 
 impl Progress for Plain {
+    fn anew(&mut self, item: &Item, why: Anew) {
+        OnlyTrouble.anew(item, why);
+    }
+
+    fn retrying(&mut self, retry: &Retry<'_>) {
+        OnlyTrouble.retrying(retry);
+    }
+
     fn stored(&mut self, item: &Item, receipt: &Receipt) {
         let renamed = if item.name == receipt.name {
             String::new()
@@ -93,6 +133,45 @@ impl Progress for Plain {
             show_size(receipt.size)
         ));
     }
+}
+
+/// Nothing but a line for each try that follows another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnlyTrouble;
+
+impl Progress for OnlyTrouble {
+    fn anew(&mut self, item: &Item, why: Anew) {
+        tell(anew_line(item, why));
+    }
+
+    fn retrying(&mut self, retry: &Retry<'_>) {
+        tell(retry_line(retry));
+    }
+}
+
+fn anew_line(item: &Item, why: Anew) -> String {
+    format!(
+        "piecemeal: {}: {why}; it is sent from its start",
+        path(item)
+    )
+}
+
+fn retry_line(retry: &Retry<'_>) -> String {
+    let of = retry
+        .item
+        .map_or_else(String::new, |item| format!("{}: ", path(item)));
+    format!(
+        "piecemeal: {of}{}; trying again in {:.1} s ({} of {})",
+        retry.why,
+        retry.wait.as_secs_f64(),
+        retry.number,
+        retry.of
+    )
+}
+
+/// An item's path as people may see it.
+fn path(item: &Item) -> String {
+    escaped(item.path.as_os_str().as_encoded_bytes()).to_string()
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! `piecemeal send`.
 
+mod stream;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use piecemeal::client::{self, Failure, Item, Options, Progress, Quiet, Report, Why};
+use piecemeal::client::{self, Failure, Item, Options, Progress, Report, Why};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::Code;
 use piecemeal::proto::text::escaped;
 use piecemeal::server::raise_descriptor_limit;
 
-use super::progress::{Bar, Plain};
+use super::progress::{Bar, OnlyTrouble, Plain};
 use super::serve::OnConflict;
-use super::units::{Limit, duration, show_count, show_size};
+use super::units::{Limit, duration, rate, show_count, show_size};
 use super::{Exit, tell};
 
 #[derive(Debug, Args)]
@@ -55,6 +57,24 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_NO_SENDFILE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     no_sendfile: bool,
 
+    /// Try again so many times in a row when a connection is lost or can't be made, or the server is
+    /// full or stopping, and nothing has moved forward since; 0 fails at once
+    #[arg(long, env = "PIECEMEAL_RETRIES", value_name = "N", default_value = "5")]
+    retries: u32,
+
+    /// Send a file whose connection was lost from its start, and not from where the server has it
+    #[arg(long, env = "PIECEMEAL_NO_RESUME", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    no_resume: bool,
+
+    /// Run a command, and send what it writes to its standard output; it is stored only if the
+    /// command ends with 0. Give the command behind `--`, in the place of files
+    #[arg(long, env = "PIECEMEAL_EXEC", requires = "name", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    exec: bool,
+
+    /// Most bytes a second over all connections together, like 10MB or 512KiB; 0 is no limit
+    #[arg(long, env = "PIECEMEAL_LIMIT_RATE", value_name = "RATE", value_parser = rate, default_value = "0")]
+    limit_rate: Limit<u64>,
+
     /// How progress is shown
     #[arg(
         long,
@@ -64,7 +84,7 @@ pub(super) struct Arguments {
     )]
     progress: ProgressArgument,
 
-    /// The files
+    /// The files, or `-` for standard input, which needs a --name
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -80,12 +100,12 @@ enum ProgressArgument {
     Bar,
     /// A line for each file
     Plain,
-    /// Only failures
+    /// Only failures, and what is tried again
     None,
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    if arguments.name.is_some() && arguments.files.len() > 1 {
+    if arguments.name.is_some() && arguments.files.len() > 1 && !arguments.exec {
         tell(
             "piecemeal: --name is for one file; leave it out to send several under their own names",
         );
@@ -95,6 +115,14 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         tell("piecemeal: --name is empty; leave it out to send the file under its own name");
         return Exit::Usage;
     }
+    let input = match stream::asked_for(arguments.exec, arguments.name.is_some(), &arguments.files)
+    {
+        Ok(input) => input,
+        Err(why) => {
+            tell(why);
+            return Exit::Usage;
+        }
+    };
     let options = Options {
         connections: usize::from(arguments.connections),
         conflict: arguments.on_conflict.map(Into::into),
@@ -102,23 +130,38 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         signals: true,
         verify: !arguments.no_verify,
         sendfile: !arguments.no_sendfile,
+        limit_rate: arguments.limit_rate.0,
+        retries: arguments.retries,
+        resume: !arguments.no_resume,
         pieces: arguments.pieces.plan(),
         ..Options::to(arguments.to.clone())
     };
     raise_descriptor_limit();
-    let items = arguments.items();
+    let items = match &input {
+        Some(_) => vec![stream::item(
+            &arguments.files,
+            arguments.name.clone().unwrap_or_default(),
+        )],
+        None => arguments.items(),
+    };
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
         ProgressArgument::Auto => ProgressArgument::Plain,
         asked => asked,
     };
     let mut progress: Box<dyn Progress> = match show {
+        ProgressArgument::Auto | ProgressArgument::Bar if input.is_some() => {
+            Box::new(Bar::of_a_stream())
+        }
         ProgressArgument::Auto | ProgressArgument::Bar => Box::new(Bar::new(&items)),
         ProgressArgument::Plain => Box::new(Plain),
-        ProgressArgument::None => Box::new(Quiet),
+        ProgressArgument::None => Box::new(OnlyTrouble),
     };
     let started = Instant::now();
-    let sent = client::send(&options, items, &mut *progress);
+    let sent = match (input, items.first().cloned()) {
+        (Some(input), Some(item)) => client::send_stream(&options, item, input, &mut *progress),
+        _ => client::send(&options, items, &mut *progress),
+    };
     // A bar is taken away before anything else is written.
     drop(progress);
     let report = match sent {
@@ -237,6 +280,8 @@ fn hint(why: &Why) -> &'static str {
         Why::Lost(_) => "; send it again: what was stored already is recognised",
         Why::Changed(_) => "; send it again once nobody writes to it",
         Why::Cut(_)
+        | Why::Command(_)
+        | Why::Gone(_)
         | Why::Local(_)
         | Why::TakenForName
         | Why::TakenForText

@@ -1,6 +1,7 @@
 //! `piecemeal serve`.
 
-use std::fmt;
+mod limits;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,7 +16,7 @@ use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
 use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descriptor_limit};
 use piecemeal::store::FolderStore;
-use piecemeal::store::folder::Durability;
+use piecemeal::store::folder::{Durability, Partials};
 
 use super::teller::Teller;
 use super::tracing::Tracing;
@@ -54,6 +55,9 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_MAX_CONNECTIONS", value_name = "N", value_parser = count, default_value = "0")]
     max_connections: Limit<usize>,
 
+    #[command(flatten)]
+    whole: limits::WholeServer,
+
     /// What to do when a file of the same name is there
     #[arg(
         long,
@@ -90,6 +94,10 @@ pub(super) struct Arguments {
         default_value = "auto"
     )]
     splice: SpliceArgument,
+
+    /// How long an upload that was cut off is kept to be resumed; 0 keeps none
+    #[arg(long, env = "PIECEMEAL_PARTIAL_TTL", value_name = "TIME", value_parser = duration, default_value = "24h")]
+    partial_ttl: Limit<Duration>,
 
     /// Loops, each with a thread of its own; the system deals connections out among them
     #[arg(
@@ -226,8 +234,11 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         DurabilityArgument::None => Durability::None,
     };
     let mut kept = "";
+    let mut space = limits::SpaceLimits::new(&arguments.whole);
+    let partials = Partials::kept_for(arguments.partial_ttl.0);
     let mut workers = Workers::bind(config, arguments.workers.into(), || {
-        let store = FolderStore::open(&arguments.dir, durability)?;
+        let mut store = FolderStore::open_with(&arguments.dir, durability, &partials)?;
+        space.limit(&mut store)?;
         kept = store.description();
         Ok(store)
     })?;
@@ -247,9 +258,10 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
             escaped(arguments.dir.as_os_str().as_encoded_bytes())
         ));
         err.line(
-            Limits {
+            limits::Limits {
                 arguments,
                 connections: connections.most,
+                used: space.used(),
             }
             .to_string(),
         );
@@ -320,6 +332,8 @@ impl Arguments {
             bind: self.bind.clone(),
             rules,
             max_connections: self.max_connections.0,
+            max_per_ip: self.whole.max_per_ip.0,
+            limit_rate: self.whole.limit_rate.0,
             shutdown_timeout: self.shutdown_timeout.0,
             splicing: match self.splice {
                 SpliceArgument::Auto => Splicing::Auto,
@@ -354,38 +368,6 @@ fn shell_quoted(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// The limits as one start-up line.
-struct Limits<'a> {
-    arguments: &'a Arguments,
-    connections: usize,
-}
-
-impl fmt::Display for Limits<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Arguments {
-            max_size,
-            header_timeout,
-            stall_timeout,
-            idle_timeout,
-            min_rate,
-            ..
-        } = self.arguments;
-        let size = max_size.0.map_or_else(|| "no limit".to_owned(), show_size);
-        let rate = min_rate
-            .0
-            .map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} B/s"));
-        write!(
-            f,
-            "limits: size {size}; connections {}; header {}; stall {}; idle {}; slowest {rate}; stop {}",
-            self.connections,
-            show_duration(*header_timeout),
-            show_duration(*stall_timeout),
-            show_duration(*idle_timeout),
-            show_duration(self.arguments.shutdown_timeout),
-        )
     }
 }
 

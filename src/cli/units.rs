@@ -16,6 +16,13 @@ pub(super) fn size(text: &str) -> Result<Limit<u64>, String> {
     Ok(Limit(Some(size.as_u64()).filter(|size| *size > 0)))
 }
 
+/// Reads bytes a second: `10MB`, `512KiB/s` or `0`.
+pub(super) fn rate(text: &str) -> Result<Limit<u64>, String> {
+    let text = text.trim();
+    size(text.strip_suffix("/s").unwrap_or(text))
+        .map_err(|_| "not a rate; try 10MB, 512KiB (a second) or 0 for no limit".to_owned())
+}
+
 /// Reads a size that is no limit, so that 0 is just that.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let size: Result<ByteSize, _> = text.parse();
@@ -65,6 +72,16 @@ pub(super) fn show_duration(limit: Limit<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_a_size_a_second() {
+        assert_eq!(rate("512KiB"), Ok(Limit(Some(524_288))));
+        assert_eq!(rate("10 MB/s"), Ok(Limit(Some(10_000_000))));
+        assert_eq!(rate("0"), Ok(Limit(None)));
+        for bad in ["", "/s", "10MB/m", "fast"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_with_decimal_and_binary_units() {

@@ -1,10 +1,12 @@
 //! One connection of the client at work: a socket, a [`Sender`], and the file that is being sent.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use super::Why;
 use super::in_pieces::InPieces;
-use super::source::{Source, Trouble};
+use super::source::Trouble;
+use super::supply::Supply;
 use crate::net::{Pieces, Stream};
 use crate::proto::Moment;
 use crate::proto::sender::{Event, Sender};
@@ -14,14 +16,19 @@ use crate::reactor::Readiness;
 pub(super) const BUDGET: usize = 1 << 20;
 /// Bytes of one read; replies are short.
 const READ: usize = 16 << 10;
+/// How long nothing is sent between two messages of an upload before the server is shown that this
+/// side lives. It closes connections that are silent for long; minutes, usually.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 
 /// One connection at work.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) sender: Sender,
-    /// The file whose bytes are being sent.
-    pub(super) source: Option<Source>,
+    /// The file or stream whose bytes are being sent.
+    pub(super) source: Option<Supply>,
+    /// The round of tries in which it was begun.
+    pub(super) round: u32,
     /// How a write failed. The server may have said why, so its answer is still read.
     pub(super) send_failed: Option<io::Error>,
     /// Where the stream is to be cut up, by whom. Boxed: hardly anybody asks for it.
@@ -29,6 +36,10 @@ pub(super) struct Connection {
     /// Whether nothing more is sent until more of the file's digest was taken. The loop is woken
     /// then.
     awaits_digest: bool,
+    /// Whether nothing more is sent until its turn at the limited rate has come.
+    pub(super) awaits_turn: bool,
+    /// Since when there is nothing to send between two messages, although more is to come.
+    pauses_since: Option<Moment>,
 }
 
 /// What a visit came to.
@@ -50,9 +61,12 @@ impl Connection {
             stream,
             sender,
             source: None,
+            round: 0,
             send_failed: None,
             in_pieces: pieces.map(|pieces| Box::new(InPieces::new(pieces.clone()))),
             awaits_digest: false,
+            awaits_turn: false,
+            pauses_since: None,
         }
     }
 
@@ -71,21 +85,29 @@ impl Connection {
     pub(super) fn close_what_is_sent(&mut self) {
         if !self.sender.is_sending() {
             self.source = None;
+            self.pauses_since = None;
         }
     }
 
-    /// Sends what can be sent; `moved` hears how many bytes of files that were.
+    /// Sends what can be sent; `moved` hears of which upload and how many bytes.
     pub(super) fn send(
         &mut self,
         ready: &mut Readiness,
         budget: &mut usize,
         now: Moment,
-        moved: &mut dyn FnMut(u64),
+        moved: &mut dyn FnMut(u64, u64),
     ) -> Work {
         if std::mem::take(&mut self.awaits_digest) {
             self.sender.handle_own_pause(now);
         }
-        let sent = match self.seal() {
+        if self
+            .pauses_since
+            .is_some_and(|since| since + SIGN_OF_LIFE <= now)
+        {
+            self.pauses_since = None;
+            self.sender.keep_alive(now);
+        }
+        let sent = match self.feed(now) {
             Ok(()) if self.in_pieces.is_some() => self.send_in_pieces(ready, budget, now, moved),
             Ok(()) => self.send_freely(ready, budget, now, moved),
             Err(error) => Err(error),
@@ -100,7 +122,7 @@ impl Connection {
         ready: &mut Readiness,
         budget: &mut usize,
         now: Moment,
-        moved: &mut dyn FnMut(u64),
+        moved: &mut dyn FnMut(u64, u64),
     ) -> io::Result<Work> {
         while ready.writable && self.send_failed.is_none() && !self.sender.has_ended() {
             if *budget == 0 {
@@ -108,18 +130,22 @@ impl Connection {
             }
             let output = self.sender.output();
             let result = if !output.is_empty() {
-                let sent = self.stream.write(output);
-                sent.map(|sent| self.sender.handle_sent(sent, now))
-            } else if let Some((offset, left)) = self.sendable()?
+                let most = output.len().min(*budget);
+                let sent = self.stream.write(&output[..most]);
+                sent.map(|sent| {
+                    *budget -= sent;
+                    self.sender.handle_sent(sent, now);
+                })
+            } else if let Some((id, offset, left)) = self.sendable()?
                 && let Some(source) = &mut self.source
             {
                 let most = usize::try_from(left).unwrap_or(usize::MAX).min(*budget);
                 match source.send_to(&mut self.stream, offset, most) {
                     Ok(sent) => {
                         *budget -= sent;
-                        moved(sent as u64);
+                        moved(id, sent as u64);
                         self.sender.handle_body_sent(sent as u64, now);
-                        self.seal()?;
+                        self.feed(now)?;
                         Ok(())
                     }
                     Err(Trouble::File(error)) => return Err(error),
@@ -139,14 +165,19 @@ impl Connection {
         Ok(Work::Blocked)
     }
 
-    /// From which offset on the file may be sent now, and how many bytes. Fails where its digest
-    /// can't be taken.
-    pub(super) fn sendable(&mut self) -> io::Result<Option<(u64, u64)>> {
-        let (Some((_, offset, left)), Some(source)) = (self.sender.body(), &self.source) else {
+    /// Of which upload and from which offset on bytes may be sent now, and how many. Fails where
+    /// the digest can't be taken.
+    pub(super) fn sendable(&mut self) -> io::Result<Option<(u64, u64, u64)>> {
+        let (Some((id, offset, left)), Some(source)) = (self.sender.body(), &self.source) else {
             return Ok(None);
         };
         self.awaits_digest = !source.allows(offset)?;
-        Ok(Some((offset, left)).filter(|_| !self.awaits_digest))
+        Ok(Some((id, offset, left)).filter(|_| !self.awaits_digest))
+    }
+
+    /// Whether the server takes nothing more, and owes no answer: it need not be waited for.
+    pub(super) fn is_done_with(&self) -> bool {
+        self.sender.has_ended() && self.sender.unanswered().is_empty()
     }
 
     /// Reads what the server has said.
@@ -183,13 +214,19 @@ impl Connection {
 
     /// When to come again if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        self.resumes().or_else(|| self.patience())
+        if self.awaits_turn {
+            // It is called when its turn comes.
+            return None;
+        }
+        let sign_of_life = self.pauses_since.map(|since| since + SIGN_OF_LIFE);
+        let usual = [self.patience(), sign_of_life].into_iter().flatten().min();
+        self.resumes().or(usual)
     }
 
     /// When the server will have been silent for too long.
     fn patience(&self) -> Option<Moment> {
         let deadline = self.sender.deadline();
-        deadline.filter(|_| !self.awaits_digest)
+        deadline.filter(|_| !self.awaits_digest && !self.awaits_turn)
     }
 
     /// When the pause between two pieces ends, while there is one.
@@ -197,14 +234,22 @@ impl Connection {
         self.in_pieces.as_ref().and_then(|pieces| pieces.resumes())
     }
 
-    /// Lets the digest follow the bytes, where it is due. Fails where it can't be taken.
-    pub(super) fn seal(&mut self) -> io::Result<()> {
-        if self.sender.wants_digest().is_some()
-            && let Some(source) = &self.source
-        {
-            match source.digest()? {
-                Some(digest) => self.sender.handle_digest(digest),
-                None => self.awaits_digest = true,
+    /// The server has the bytes of the file before this offset.
+    pub(super) fn resume_from(&self, offset: u64) {
+        if let Some(Supply::File(source)) = &self.source {
+            source.resume_from(offset);
+        }
+    }
+
+    /// Lets the digest follow the bytes, or the next part of a stream the last one, where it is
+    /// due. Fails where it will never be there.
+    pub(super) fn feed(&mut self, now: Moment) -> io::Result<()> {
+        if let Some(source) = &mut self.source {
+            if source.feed(&mut self.sender, now)? {
+                self.pauses_since = None;
+            } else {
+                self.awaits_digest = self.sender.wants_digest().is_some();
+                self.pauses_since.get_or_insert(now);
             }
         }
         Ok(())

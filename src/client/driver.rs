@@ -1,6 +1,7 @@
-//! Sends a list of files over a few connections, and gives each file exactly one outcome.
+//! Sends a list of files, or a stream, over a few connections, and gives each exactly one outcome.
 
-use std::io;
+mod connecting;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
@@ -9,13 +10,17 @@ use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::connection::{BUDGET, Connection, Work};
+use super::connection::{Connection, Work};
 use super::hashing::Hashing;
-use super::jobs::Jobs;
+use super::identity::upload_id;
+use super::jobs::{Jobs, Start};
+use super::retries::{Retries, is_worth_another_try};
 use super::source::Sources;
+use super::stream::{Feed, Input};
+use super::throttling::Rate;
 use super::{Item, Options, Progress, Report, Why};
-use crate::net::{Address, Stream, Tuning};
-use crate::proto::sender::{Event, Sender, Upload};
+use crate::net::Address;
+use crate::proto::sender::{Event, Upload};
 use crate::proto::{Code, Moment};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
 
@@ -32,6 +37,30 @@ const RESERVE: usize = 16;
 pub fn send(
     options: &Options,
     items: Vec<Item>,
+    progress: &mut dyn Progress,
+) -> Result<Report, Why> {
+    run(options, items, None, progress)
+}
+
+/// Sends a stream whose size nobody knows beforehand, under the item's name; nothing is stored
+/// before its end is known to be a good one. It is tried again like a file as long as nothing of
+/// it was read; after that a lost connection is the end of it. Otherwise like [`send`].
+///
+/// # Errors
+/// Those of [`send`].
+pub fn send_stream(
+    options: &Options,
+    item: Item,
+    input: Input,
+    progress: &mut dyn Progress,
+) -> Result<Report, Why> {
+    run(options, vec![item], Some(input), progress)
+}
+
+fn run(
+    options: &Options,
+    items: Vec<Item>,
+    input: Option<Input>,
     progress: &mut dyn Progress,
 ) -> Result<Report, Why> {
     let addresses = options.to.resolve().map_err(|error| Why::Resolve {
@@ -52,10 +81,12 @@ pub fn send(
     let most = items.len().min(affordable_connections()).max(1);
     let wanted = options.connections.clamp(1, most);
     let processors = available_parallelism().map_or(1, usize::from);
+    let stream = input.map(|input| Feed::new(input, options.verify, reactor.waker()));
     let sources = Sources {
         hashing: Hashing::new(wanted.min(processors), reactor.waker()),
         verify: options.verify,
         sendfile: options.sendfile,
+        stream: stream.clone(),
     };
     let jobs = Jobs::new(items, progress, sources);
     let mut driver = Driver {
@@ -64,11 +95,33 @@ pub fn send(
         jobs,
         wanted,
         open: 0,
+        rate: Rate::new(options.limit_rate, reactor.now()),
+        retries: Retries::new(options.retries),
     };
     driver.connect_more(&mut reactor);
-    while !driver.jobs.is_signalled() && (driver.open > 0 || !driver.jobs.are_all_begun()) {
-        reactor.turn(&mut driver, None)?;
+    let turned = loop {
+        if driver.jobs.is_signalled() || (driver.open == 0 && driver.jobs.are_all_begun()) {
+            break Ok(());
+        }
+        let turn = driver.rate.give_turns(&mut reactor);
+        let retry = driver
+            .retries
+            .until()
+            .map(|until| until.since(reactor.now()));
+        let wait = [turn, retry].into_iter().flatten().min();
+        if let Err(error) = reactor.turn(&mut driver, wait) {
+            break Err(error);
+        }
+        if driver.retries.begins(reactor.now()) {
+            driver.connect_more(&mut reactor);
+        }
+    };
+    // The server is to see the stream end before the command does: nobody takes that for a success.
+    drop(reactor);
+    if let Some(stream) = stream {
+        stream.finish();
     }
+    turned?;
     Ok(driver.jobs.finish())
 }
 
@@ -108,61 +161,11 @@ struct Driver<'a> {
     wanted: usize,
     /// Connections there are, those being made included.
     open: usize,
+    rate: Rate,
+    retries: Retries,
 }
 
 impl Driver<'_> {
-    /// Makes connections until there are as many as are wanted and of use.
-    fn connect_more(&mut self, reactor: &mut Reactor<Entry>) {
-        while self.open < self.wanted.min(self.jobs.queued()) {
-            if !self.connect(reactor, 0, None) {
-                return;
-            }
-        }
-    }
-
-    /// Begins to connect to the first address that allows it, from an index on. Where none is
-    /// left and no other connection either, every file fails.
-    fn connect(
-        &mut self,
-        reactor: &mut Reactor<Entry>,
-        from: usize,
-        last: Option<io::Error>,
-    ) -> bool {
-        let mut last = last;
-        for index in from..self.addresses.len() {
-            let tuning = Tuning {
-                unacknowledged: self.options.timeout,
-                brief: false,
-            };
-            let now = reactor.now();
-            let sender = Sender::new(self.options.timeout, now);
-            let until = self.options.connect_timeout.map(|timeout| now + timeout);
-            let inserted = Stream::connect(&self.addresses[index], tuning).and_then(|stream| {
-                reactor.insert(stream, |stream| {
-                    Entry::Connection(
-                        Connection::new(stream, sender, self.options.pieces.as_ref()),
-                        Stage::Connecting { index, until },
-                    )
-                })
-            });
-            match inserted {
-                Ok(_) => {
-                    self.open += 1;
-                    return true;
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        if self.open == 0 {
-            let error = last.map_or_else(|| "no address".to_owned(), |error| error.to_string());
-            self.jobs.fail_queued(&Why::Connect {
-                to: self.options.to.clone(),
-                error,
-            });
-        }
-        false
-    }
-
     /// Begins the next upload, if the connection has room for it.
     fn begin_upload(&mut self, connection: &mut Connection, now: Moment) {
         loop {
@@ -170,19 +173,33 @@ impl Driver<'_> {
             if !connection.has_room() {
                 return;
             }
-            let Some((id, item, source)) = self.jobs.begin() else {
+            let Some(start) = self.jobs.begin() else {
                 return;
             };
-            let upload = Upload {
-                id,
-                name: item.name,
-                size: source.size(),
-                digest: source.check(),
-                conflict: self.options.conflict,
-            };
-            connection.source = Some(source);
-            connection.sender.begin(upload, now);
+            self.announce(connection, start, now);
         }
+    }
+
+    fn announce(&self, connection: &mut Connection, start: Start, now: Moment) {
+        let Start {
+            id, name, source, ..
+        } = start;
+        let conflict = self.options.conflict;
+        connection.source = Some(source);
+        let Some(file) = start.announcement else {
+            return connection.sender.begin_stream(id, &name, conflict, now);
+        };
+        let facts = file.facts.filter(|_| self.options.resume);
+        let resume = facts.map(|facts| upload_id(&name, &facts));
+        let upload = Upload {
+            id,
+            name,
+            size: file.size,
+            digest: file.check,
+            conflict,
+            resume,
+        };
+        connection.sender.begin(upload, now);
     }
 
     /// Hears what the server has said. Returns why the connection is of no more use, if it said
@@ -200,89 +217,57 @@ impl Driver<'_> {
                 Event::Refused(id, refusal)
                     if matches!(refusal.code, Some(Code::Busy | Code::Shutdown)) =>
                 {
-                    self.jobs.again(id);
-                    over = Some(Why::Refused(refusal));
+                    let why = Why::Refused(refusal);
+                    self.jobs.again(id, &why);
+                    over = Some(why);
+                }
+                Event::Refused(id, refusal)
+                    if self.options.retries > 0
+                        && is_worth_another_try(&Why::Refused(refusal.clone())) =>
+                {
+                    let sealed = connection.sender.sealed(id);
+                    let why = Why::Refused(refusal);
+                    (self.jobs).lost_on_the_way(id, sealed, self.options.retries, &why);
+                    over = Some(why);
                 }
                 Event::Refused(id, refusal) => {
                     *stage = Stage::Fruitful;
                     self.jobs.refused(id, refusal);
                 }
                 Event::TurnedAway(refusal) => over = Some(Why::Refused(refusal)),
+                Event::Resumed(id, offset) => {
+                    connection.resume_from(offset);
+                    if self.jobs.resumed(id, offset) {
+                        *stage = Stage::Fruitful;
+                    }
+                }
                 Event::Said(..) => {}
             }
         }
         over
     }
 
-    /// A connection is over: whatever it has not answered is lost. The files that it had not
-    /// begun go to others, or to a new one, unless this one was good for nothing.
-    fn over(
-        &mut self,
-        reactor: &mut Reactor<Entry>,
-        connection: &Connection,
-        stage: Stage,
-        why: &Why,
-    ) -> Visit {
-        let turned_away = matches!(why, Why::Refused(_));
-        for id in connection.sender.unanswered() {
-            if turned_away {
-                self.jobs.again(id);
-            } else {
-                self.jobs.lost(id, why.clone());
-            }
-        }
-        self.open -= 1;
-        if matches!(stage, Stage::Fruitful) {
-            self.connect_more(reactor);
-        } else if self.open == 0 {
-            self.jobs.fail_queued(why);
-        } else if turned_away {
-            for token in reactor.tokens() {
-                reactor.queue(token);
-            }
-        }
-        Visit::Close
-    }
-
-    /// Looks whether a connection is made. If it can't be, the next address is tried.
-    fn visit_connecting(
-        &mut self,
-        reactor: &mut Reactor<Entry>,
-        connection: &Connection,
-        stage: &mut Stage,
-        ready: Readiness,
-    ) -> Option<Visit> {
-        let Stage::Connecting { index, until } = *stage else {
-            return None;
-        };
-        let failed = match connection.connected() {
-            Ok(true) => {
-                self.jobs.connected(&self.addresses[index]);
-                *stage = Stage::Open;
-                return None;
-            }
-            Ok(false) if !ready.read_closed && until.is_none_or(|until| reactor.now() < until) => {
-                return Some(Visit::Wait(until));
-            }
-            Ok(false) => io::ErrorKind::TimedOut.into(),
-            Err(error) => error,
-        };
-        self.open -= 1;
-        self.connect(reactor, index + 1, Some(failed));
-        Some(Visit::Close)
-    }
-
     fn visit_open(
         &mut self,
         reactor: &mut Reactor<Entry>,
+        token: Token,
         connection: &mut Connection,
         stage: &mut Stage,
         ready: &mut Readiness,
     ) -> Visit {
         let now = reactor.now();
         let received = connection.receive(ready, now);
-        if let Some(why) = self.hear(connection, stage) {
+        let said = self.hear(connection, stage);
+        if matches!(stage, Stage::Fruitful) && self.retries.moved_on() {
+            self.connect_more(reactor);
+        }
+        if let Some(why) = said {
             return self.over(reactor, connection, Stage::Open, &why);
+        }
+        if connection.is_done_with() {
+            self.open -= 1;
+            self.connect_more(reactor);
+            return Visit::Close;
         }
         if let Work::Over(why) = received {
             return self.over(reactor, connection, *stage, &why);
@@ -290,7 +275,7 @@ impl Driver<'_> {
         if connection.is_overdue(now) {
             return self.over(reactor, connection, Stage::Open, &Why::TimedOut);
         }
-        let more = match self.send_files(connection, stage, ready, now) {
+        let more = match self.send_files(token, connection, stage, ready, now) {
             // Nothing is wrong with the server, so what is left is sent over other connections.
             Work::Over(why) => return self.over(reactor, connection, Stage::Fruitful, &why),
             work => matches!(work, Work::More),
@@ -311,22 +296,42 @@ impl Driver<'_> {
     /// spent ([`Work::More`]), or the connection is to be cut.
     fn send_files(
         &mut self,
+        token: Token,
         connection: &mut Connection,
         stage: &mut Stage,
         ready: &mut Readiness,
         now: Moment,
     ) -> Work {
-        let mut budget = BUDGET;
+        self.begin_upload(connection, now);
+        let Some(allowed) = self.rate.allowance(token, connection, *ready, now) else {
+            return Work::Blocked;
+        };
+        let mut budget = allowed;
+        let work = self.send_within(&mut budget, connection, stage, ready, now);
+        self.rate.has_sent(token, allowed - budget);
+        work
+    }
+
+    fn send_within(
+        &mut self,
+        budget: &mut usize,
+        connection: &mut Connection,
+        stage: &mut Stage,
+        ready: &mut Readiness,
+        now: Moment,
+    ) -> Work {
         loop {
             self.begin_upload(connection, now);
             let jobs = &mut self.jobs;
-            match connection.send(ready, &mut budget, now, &mut |bytes| jobs.moved(bytes)) {
+            match connection.send(ready, budget, now, &mut |id, bytes| jobs.moved(id, bytes)) {
                 Work::SourceFailed(error) => {
                     let sent = connection.sender.body().map(|(id, _, _)| id);
-                    let id = sent.or_else(|| connection.sender.wants_digest());
+                    let id = sent
+                        .or_else(|| connection.sender.wants_digest())
+                        .or_else(|| connection.sender.wants_part());
                     connection.cut(&error);
                     if let Some(id) = id {
-                        self.jobs.lost(id, Why::Local(error.to_string()));
+                        self.jobs.source_failed(id, &error);
                     }
                     // Nothing is wrong with the server.
                     *stage = Stage::Fruitful;
@@ -346,15 +351,15 @@ impl Handler<Entry> for Driver<'_> {
     fn visit(
         &mut self,
         reactor: &mut Reactor<Entry>,
-        _: Token,
+        token: Token,
         entry: &mut Entry,
         ready: &mut Readiness,
     ) -> Visit {
         match entry {
             Entry::Connection(connection, stage) => {
                 let waits = self.visit_connecting(reactor, connection, stage, *ready);
-                let visit =
-                    waits.unwrap_or_else(|| self.visit_open(reactor, connection, stage, ready));
+                let visit = waits
+                    .unwrap_or_else(|| self.visit_open(reactor, token, connection, stage, ready));
                 if self.jobs.can_begin_again() {
                     for token in reactor.tokens() {
                         reactor.queue(token);
@@ -370,6 +375,10 @@ impl Handler<Entry> for Driver<'_> {
                 Visit::Wait(None)
             }
         }
+    }
+
+    fn closed(&mut self, _: &mut Reactor<Entry>, token: Token, _: Entry) {
+        self.rate.leave(token);
     }
 
     fn woken(&mut self, reactor: &mut Reactor<Entry>) {

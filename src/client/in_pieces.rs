@@ -32,6 +32,11 @@ impl InPieces {
         }
     }
 
+    /// Whether bytes were taken from the sender that the socket hasn't got yet.
+    pub(super) fn has_something_in_hand(&self) -> bool {
+        !self.piece.is_empty()
+    }
+
     pub(super) fn resumes(&self) -> Option<Moment> {
         self.resumes
     }
@@ -44,7 +49,7 @@ impl Connection {
         ready: &mut Readiness,
         budget: &mut usize,
         now: Moment,
-        moved: &mut dyn FnMut(u64),
+        moved: &mut dyn FnMut(u64, u64),
     ) -> io::Result<Work> {
         let Some(mut pieces) = self.in_pieces.take() else {
             return Ok(Work::Blocked);
@@ -60,7 +65,7 @@ impl Connection {
         ready: &mut Readiness,
         budget: &mut usize,
         now: Moment,
-        moved: &mut dyn FnMut(u64),
+        moved: &mut dyn FnMut(u64, u64),
     ) -> io::Result<Work> {
         pieces.resumes = None;
         while ready.writable && self.send_failed.is_none() && !self.sender.has_ended() {
@@ -82,7 +87,8 @@ impl Connection {
                     return Ok(Work::Over(Why::Cut(after)));
                 }
             };
-            let most = usize::try_from(most).unwrap_or(usize::MAX).min(TOGETHER);
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let most = most.min(TOGETHER).min(*budget);
             self.gather(&mut pieces.piece, most, now, moved)?;
             if pieces.piece.is_empty() {
                 return Ok(Work::Blocked);
@@ -109,7 +115,7 @@ impl Connection {
         piece: &mut Vec<u8>,
         most: usize,
         now: Moment,
-        moved: &mut dyn FnMut(u64),
+        moved: &mut dyn FnMut(u64, u64),
     ) -> io::Result<()> {
         while piece.len() < most {
             let room = most - piece.len();
@@ -120,7 +126,7 @@ impl Connection {
                 self.sender.handle_sent(taken, now);
                 continue;
             }
-            let Some((offset, left)) = self.sendable()? else {
+            let Some((id, offset, left)) = self.sendable()? else {
                 break;
             };
             let Some(source) = &mut self.source else {
@@ -130,9 +136,9 @@ impl Connection {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             let taken = bytes.len().min(left).min(room);
             piece.extend_from_slice(&bytes[..taken]);
-            moved(taken as u64);
+            moved(id, taken as u64);
             self.sender.handle_body_sent(taken as u64, now);
-            self.seal()?;
+            self.feed(now)?;
         }
         Ok(())
     }

@@ -1,29 +1,23 @@
 //! The files of one sending, and what has become of each: every file has exactly one outcome.
 
+mod job;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use rustix::io::Errno;
 
 use super::rehash::Rehash;
-use super::source::{Facts, Source, Sources};
-use super::{Failure, Item, Progress, Report, Why};
+use super::source::Sources;
+use super::stream::{Broken, Feed, Outlet};
+use super::supply::Supply;
+use super::{Anew, Failure, Item, Progress, Report, Retry, Why};
 use crate::proto::name::{Name, NameRules};
 use crate::proto::reply::Refusal;
 use crate::proto::sender::Check;
 use crate::proto::{Code, Digest, Receipt};
-
-/// A file to be sent.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// Names one try: a file that is announced once more gets another.
-    pub(super) id: u64,
-    /// Which of the files given it is: the order that the report has.
-    position: usize,
-    pub(super) item: Item,
-    /// Its digest, where that was taken before: then it is announced with the name.
-    pub(super) digest: Option<Digest>,
-}
+pub(super) use job::{Announcement, Job, Start};
+use job::{Begun, Past};
 
 /// Whether there are descriptors to open files with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +27,6 @@ enum Descriptors {
     Lacking,
     /// So it was, and a file has had its outcome since.
     Freed,
-}
-
-/// A file that was begun.
-#[derive(Debug)]
-struct Begun {
-    job: Job,
-    /// Whether its digest was announced with its name.
-    announced: bool,
-    /// What it was like then, where it is read while it is sent.
-    facts: Option<Facts>,
 }
 
 /// All files of one sending.
@@ -90,6 +74,7 @@ impl<'a> Jobs<'a> {
                 position,
                 item,
                 digest: None,
+                past: Past::default(),
             };
             match Name::parse(&job.item.name, rules) {
                 Ok(_) => jobs.push(job),
@@ -119,8 +104,12 @@ impl<'a> Jobs<'a> {
 
     /// The next file, open to be sent. Those that can't be opened fail. Where only descriptors are
     /// lacking, it is the next one again once one that is under way has had its outcome.
-    pub(super) fn begin(&mut self) -> Option<(u64, Item, Source)> {
-        while let Some(job) = self.queue.pop_front() {
+    pub(super) fn begin(&mut self) -> Option<Start> {
+        while let Some(mut job) = self.queue.pop_front() {
+            if let Some(feed) = &self.sources.stream {
+                let source = Supply::Stream(Outlet::new(feed.clone()));
+                return Some(self.start(job, source, None));
+            }
             match self.sources.open(&job.item.path, job.digest) {
                 Err(error) if lacks_descriptors(&error) && !self.under_way.is_empty() => {
                     self.descriptors = Descriptors::Lacking;
@@ -128,20 +117,45 @@ impl<'a> Jobs<'a> {
                     return None;
                 }
                 Err(error) => self.fail(job, Why::Local(error.to_string())),
+                Ok(source) if job.has_changed(source.facts()) => {
+                    // What is known of it is known of another file.
+                    self.progress.anew(&job.item, Anew::Changed);
+                    job.digest = None;
+                    job.past = Past::default();
+                    self.queue.push_front(job);
+                }
                 Ok(source) => {
-                    self.progress.begun(&job.item, source.size());
-                    let (id, item) = (job.id, job.item.clone());
-                    let begun = Begun {
-                        job,
-                        announced: matches!(source.check(), Check::Known(_)),
+                    job.past.facts = source.facts();
+                    let announcement = Announcement {
+                        size: source.size(),
+                        check: source.check(),
                         facts: source.facts(),
                     };
-                    self.under_way.insert(id, begun);
-                    return Some((id, item, source));
+                    return Some(self.start(job, Supply::File(source), Some(announcement)));
                 }
             }
         }
         None
+    }
+
+    fn start(&mut self, job: Job, source: Supply, announcement: Option<Announcement>) -> Start {
+        let known = |file: &Announcement| matches!(file.check, Check::Known(_));
+        let start = Start {
+            id: job.id,
+            name: job.item.name.clone(),
+            source,
+            announcement,
+        };
+        let size = announcement.map_or(0, |file| file.size);
+        self.progress.begun(&job.item, size);
+        let begun = Begun {
+            announced: announcement.as_ref().is_some_and(known),
+            job,
+            resumed_from: 0,
+            moved: 0,
+        };
+        self.under_way.insert(start.id, begun);
+        start
     }
 
     /// Whether connections that lacked a descriptor for their next file may find one now. Says so
@@ -154,12 +168,39 @@ impl<'a> Jobs<'a> {
         again
     }
 
-    pub(super) fn moved(&mut self, bytes: u64) {
+    /// So many bytes of a file were handed to the system.
+    pub(super) fn moved(&mut self, id: u64, bytes: u64) {
+        if let Some(begun) = self.under_way.get_mut(&id) {
+            begun.moved += bytes;
+        }
         self.progress.moved(bytes);
     }
 
     pub(super) fn connected(&mut self, to: &crate::net::Address) {
         self.progress.connected(to);
+    }
+
+    /// Another try is about to be made.
+    pub(super) fn retrying(&mut self, retry: &Retry<'_>) {
+        self.progress.retrying(retry);
+    }
+
+    /// The server has the bytes of a file before this offset. Returns whether those are more than
+    /// it had before.
+    pub(super) fn resumed(&mut self, id: u64, offset: u64) -> bool {
+        let Some(begun) = self.under_way.get_mut(&id) else {
+            return false;
+        };
+        begun.resumed_from = offset;
+        begun.moved += offset;
+        let past = &mut begun.job.past;
+        let has_moved_on = offset > past.reached;
+        if has_moved_on {
+            past.reached = offset;
+            past.lost = 0;
+        }
+        self.progress.resumed(&begun.job.item, offset);
+        has_moved_on
     }
 
     pub(super) fn stored(&mut self, id: u64, receipt: &Receipt) {
@@ -172,24 +213,90 @@ impl<'a> Jobs<'a> {
 
     /// A file was refused. Where its name is taken, and its digest wasn't announced with it, the
     /// file that is there may be this very one, from an earlier try: it is announced once more,
-    /// with its digest, and the server says.
+    /// with its digest, and the server says. Where the whole has another digest, what the server
+    /// had of it may be to blame: it is sent from its start, once.
     pub(super) fn refused(&mut self, id: u64, refusal: Refusal) {
         let Some(begun) = self.ended(id) else { return };
-        let has_changed = |facts: Facts| facts.has_changed(&begun.job.item.path);
+        let Begun { job, moved, .. } = begun;
         match refusal.code {
-            Some(Code::Exists) if !begun.announced => self.rehash.start(begun.job, &self.sources),
-            Some(Code::Digest) if begun.facts.is_some_and(has_changed) => {
-                self.fail(begun.job, Why::Changed(refusal));
+            // A stream can't be looked at again.
+            Some(Code::Exists) if !begun.announced && self.sources.stream.is_none() => {
+                self.progress.taken_back(moved);
+                self.rehash.start(job, &self.sources);
             }
-            _ => self.fail(begun.job, Why::Refused(refusal)),
+            Some(Code::Digest) if begun.resumed_from > 0 && !job.past.is_anew => {
+                self.progress.taken_back(moved);
+                self.progress.anew(&job.item, Anew::Digest);
+                let past = Past {
+                    is_anew: true,
+                    ..Past::default()
+                };
+                self.push(Job {
+                    digest: None,
+                    past,
+                    ..job
+                });
+            }
+            Some(Code::Digest) if job.was_written_to() => self.fail(job, Why::Changed(refusal)),
+            _ => self.fail(job, Why::Refused(refusal)),
         }
     }
 
-    /// A file that was begun is to be begun again, on another connection.
-    pub(super) fn again(&mut self, id: u64) {
+    /// A file that was begun is to be begun again, on another connection: it was not its turn, or
+    /// nothing was taken of it. Fails where there is nothing left to begin again with.
+    pub(super) fn again(&mut self, id: u64, why: &Why) {
         if let Some(begun) = self.ended(id) {
-            self.push(begun.job);
+            self.progress.taken_back(begun.moved);
+            match self.sources.stream.as_ref().is_none_or(Feed::is_whole) {
+                true => self.push(begun.job),
+                false => self.fail(begun.job, Why::Gone(Box::new(why.clone()))),
+            }
         }
+    }
+
+    /// A file was lost with its connection. It is to be begun again, up to so many times in a row
+    /// without having come further. `sealed` is the digest behind its bytes, if that was sent: it
+    /// may be stored, and whoever announces that digest with it will know.
+    pub(super) fn lost_on_the_way(
+        &mut self,
+        id: u64,
+        sealed: Option<Digest>,
+        retries: u32,
+        why: &Why,
+    ) {
+        let Some(begun) = self.under_way.get_mut(&id) else {
+            return;
+        };
+        let job = &mut begun.job;
+        job.past.lost += 1;
+        job.digest = sealed.filter(|_| job.past.facts.is_some()).or(job.digest);
+        if job.past.lost > retries {
+            self.lost(id, why.clone());
+        } else {
+            self.again(id, why);
+        }
+    }
+
+    /// Whether a file was begun, and has no outcome yet.
+    pub(super) fn is_under_way(&self, id: u64) -> bool {
+        self.under_way.contains_key(&id)
+    }
+
+    /// What of these is under way, if that is one file.
+    pub(super) fn the_only_one(&self, ids: &[u64]) -> Option<Item> {
+        match ids {
+            [id] => self.under_way.get(id).map(|begun| begun.job.item.clone()),
+            _ => None,
+        }
+    }
+
+    /// What is being sent can't be read any more.
+    pub(super) fn source_failed(&mut self, id: u64, error: &io::Error) {
+        let why = match self.sources.stream.as_ref().and_then(Feed::broken) {
+            Some(Broken::Command(how)) => Why::Command(how),
+            _ => Why::Local(error.to_string()),
+        };
+        self.lost(id, why);
     }
 
     /// Takes back the files whose digests were taken meanwhile.

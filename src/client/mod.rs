@@ -13,27 +13,34 @@
 //! ```
 //!
 //! A tested example with a server at the other end is in [`server`](crate::server)'s page.
-//! [`send`] runs a reactor of its own on the calling thread until every file has an outcome;
-//! [`Conversation`] sends texts one at a time; [`mod@bench`] is a load generator.
+//! [`send`] runs a reactor of its own on the calling thread until every file has an outcome, and
+//! tries again what a lost connection took with it; [`send_stream`] does the same for a stream
+//! whose size nobody knows; [`Conversation`] sends texts one at a time; [`mod@bench`] is a load generator.
 
 pub mod bench;
 mod connection;
 mod driver;
 mod hashing;
+mod identity;
 mod in_pieces;
 mod jobs;
 mod rehash;
 mod report;
+mod retries;
 mod source;
+mod stream;
+mod supply;
 mod talk;
+mod throttling;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::net::{Address, Endpoint, Pieces};
 use crate::proto::{Conflict, Receipt};
-pub use driver::send;
-pub use report::{Failure, Report, Why};
+pub use driver::{send, send_stream};
+pub use report::{Anew, Failure, Report, Retry, Why};
+pub use stream::Input;
 pub use talk::Conversation;
 
 /// How to reach a server, and how to send.
@@ -61,12 +68,20 @@ pub struct Options {
     /// Whether the system may move large files into the sockets by itself, where it can
     /// (`sendfile` on Linux), rather than that they are read and written.
     pub sendfile: bool,
+    /// Most bytes a second that all connections together send; `None` is no limit.
+    pub limit_rate: Option<u64>,
+    /// How often in a row a server may be tried again without anything having moved forward; see
+    /// [`Progress::retrying`]. With 0, what is lost with a connection has failed.
+    pub retries: u32,
+    /// Whether the server is asked to keep what it has of a large file when the connection is
+    /// lost, so that a later try, also that of a later run, goes on from there.
+    pub resume: bool,
     /// How what each connection sends is cut up; `None` sends as much at a time as it can.
     pub pieces: Option<Pieces>,
 }
 
 impl Options {
-    /// The usual way to send to a server: one connection, two minutes of patience.
+    /// The usual way to send to a server: one connection, two minutes of patience, five retries.
     pub fn to(endpoint: Endpoint) -> Options {
         Options {
             to: endpoint,
@@ -77,15 +92,18 @@ impl Options {
             signals: false,
             verify: true,
             sendfile: true,
+            limit_rate: None,
+            retries: 5,
+            resume: true,
             pieces: None,
         }
     }
 }
 
-/// A file to be sent.
+/// A file to be sent, or a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Where it is here.
+    /// Where it is here; of a stream, what it is called in messages.
     pub path: PathBuf,
     /// What it is to be called there.
     pub name: String,
@@ -106,6 +124,26 @@ pub trait Progress {
     /// So many bytes of files were handed to the system.
     fn moved(&mut self, bytes: u64) {
         let _ = bytes;
+    }
+
+    /// So many of those were lost, or were not wanted: they no longer count.
+    fn taken_back(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// A file goes on from this offset: the server has the bytes before it.
+    fn resumed(&mut self, item: &Item, offset: u64) {
+        let _ = (item, offset);
+    }
+
+    /// What the server has of a file is of no use: it is sent from its start, once more.
+    fn anew(&mut self, item: &Item, why: Anew) {
+        let _ = (item, why);
+    }
+
+    /// The server will be tried again.
+    fn retrying(&mut self, retry: &Retry<'_>) {
+        let _ = retry;
     }
 
     /// A file is stored.

@@ -1,6 +1,7 @@
 //! What became of the files.
 
 use std::io;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -31,6 +32,32 @@ pub struct Failure {
     pub item: Item,
     /// Why not.
     pub why: Why,
+}
+
+/// Another try that is about to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry<'a> {
+    /// What was under way, where that was one file.
+    pub item: Option<&'a Item>,
+    /// How the last try failed.
+    pub why: &'a Why,
+    /// How long is waited before it.
+    pub wait: Duration,
+    /// Which try it is since anything last moved forward, from 1 on, …
+    pub number: u32,
+    /// … of so many.
+    pub of: u32,
+}
+
+/// Why a file is sent from its start although the server had some of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Anew {
+    /// The file was written to, or replaced, since the last try.
+    #[error("it has changed since the last try")]
+    Changed,
+    /// With the bytes that the server had, the whole has another digest.
+    #[error("what the server had of it was not the same")]
+    Digest,
 }
 
 /// Why a file was not stored, or a text not answered. Its `Display` is a line for a person, with
@@ -81,6 +108,12 @@ pub enum Why {
     /// The file can't be read.
     #[error("can't read it: {0}")]
     Local(String),
+    /// The command whose output was sent has failed, or can't be run: how.
+    #[error("the command {0}; nothing was stored")]
+    Command(String),
+    /// What was read of a stream is gone with the connection, so it can't be tried again.
+    #[error("{0}; what was read of the stream is gone, so it can't be sent again from here")]
+    Gone(Box<Why>),
     /// The file can't have that name.
     #[error("can't be called {}: {fault}", escaped(name))]
     Name {

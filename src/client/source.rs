@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::hashing::{Chase, Hashing, unreadable};
+use super::stream::Feed;
 use crate::net::Stream;
 use crate::proto::Digest;
 use crate::proto::limits::RUN_AHEAD_SIZE;
@@ -28,6 +29,8 @@ pub(super) struct Sources {
     pub(super) verify: bool,
     /// Whether the system may move a file's bytes by itself.
     pub(super) sendfile: bool,
+    /// The stream that is sent instead of files, where one is.
+    pub(super) stream: Option<Feed>,
 }
 
 /// A file that is being sent.
@@ -48,9 +51,11 @@ pub(super) struct Source {
 /// What tells whether a file was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
+    /// The device and the inode.
+    pub(super) file: (u64, u64),
+    pub(super) size: u64,
+    /// When it was last written to: seconds and nanoseconds since the epoch.
+    pub(super) modified: (i64, i64),
 }
 
 /// Why no bytes were sent.
@@ -151,6 +156,13 @@ impl Source {
         self.chase
             .as_ref()
             .map_or(Ok(true), |chase| chase.allows(offset))
+    }
+
+    /// The server has the bytes before this offset.
+    pub(super) fn resume_from(&self, offset: u64) {
+        if let Some(chase) = &self.chase {
+            chase.resume_from(offset);
+        }
     }
 
     /// The digest of the whole file, all of which was sent or is to be. If it isn't there yet, the

@@ -133,13 +133,13 @@ impl Handler<Connection> for Talk {
                 Event::Refused(_, refusal) | Event::TurnedAway(refusal) => {
                     Some(Err(Why::Refused(refusal)))
                 }
-                Event::Stored(..) => None,
+                Event::Stored(..) | Event::Resumed(..) => None,
             };
         }
         let over = match received {
             Work::Over(why) => Some(why),
             _ if connection.is_overdue(now) => Some(Why::TimedOut),
-            _ => match connection.send(ready, &mut { BUDGET }, now, &mut |_| ()) {
+            _ => match connection.send(ready, &mut { BUDGET }, now, &mut |_, _| ()) {
                 Work::Over(why) => Some(why),
                 _ => None,
             },

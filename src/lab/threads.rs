@@ -209,7 +209,7 @@ impl Connection {
                     let stored = stored.map_err(|error| self.failed(&error));
                     self.machine.handle_stored(ticket, stored, self.now());
                 }
-                Action::Abort => self.upload = None,
+                Action::Abort | Action::Discard => self.upload = None,
                 Action::Show(text) => (self.hear)(&self.peer, Note::Message(text)),
                 Action::Remark(text) => (self.hear)(&self.peer, Note::Remark(text)),
                 Action::FinishSending => {

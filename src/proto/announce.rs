@@ -1,12 +1,13 @@
 //! PUT and END as values: what an upload says of itself before and after its bytes.
 //!
-//! Keys that this version doesn't know are ignored. `upload` (resuming), `mode` and `mtime` are
-//! among them for now; each will be one more field of [`Put`].
+//! Keys that this version doesn't know are ignored. `mode` and `mtime` are among them for now;
+//! each will be one more field of [`Put`].
 
 use std::fmt;
 
 use super::digest::Digest;
 use super::fields::{FieldFault, Fields, number};
+use super::upload_id::UploadId;
 
 /// What happens when a file of the same name is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Put {
     pub explicit_end: bool,
     /// What to do when the name is taken, where the client has a wish.
     pub conflict: Option<Conflict>,
+    /// What the upload is called by, so that a later PUT can go on with it.
+    pub upload: Option<UploadId>,
 }
 
 impl Put {
@@ -83,6 +86,11 @@ impl Put {
                 "error, rename or overwrite",
                 Conflict::from_word,
             )?,
+            upload: fields.get_as(
+                "upload",
+                "1 to 64 of A-Z, a-z, 0-9, _ and -",
+                UploadId::parse,
+            )?,
         })
     }
 }
@@ -101,6 +109,9 @@ impl fmt::Display for Put {
         }
         if let Some(conflict) = self.conflict {
             writeln!(f, "conflict={conflict}")?;
+        }
+        if let Some(upload) = &self.upload {
+            writeln!(f, "upload={upload}")?;
         }
         Ok(())
     }
@@ -158,6 +169,7 @@ mod tests {
             digest: Some(Digest([7; 32])),
             explicit_end: true,
             conflict: Some(Conflict::Rename),
+            upload: UploadId::parse("x_1-Z"),
         };
         assert_eq!(Put::parse(&put.to_string()), Ok(put));
         let end = End {
@@ -170,7 +182,7 @@ mod tests {
 
     #[test]
     fn keys_of_later_versions_are_ignored() {
-        let put = Put::parse("name=a\nupload=x_1\nmode=644\nmtime=5\nnew-key=?").expect("good");
+        let put = Put::parse("name=a\nmode=644\nmtime=5\nnew-key=?").expect("good");
         assert_eq!(
             put,
             Put {
@@ -188,6 +200,8 @@ mod tests {
             "name=a\nblake3=12",
             "name=a\nend=eof",
             "name=a\nconflict=merge",
+            "name=a\nupload=",
+            "name=a\nupload=../x",
         ] {
             assert!(Put::parse(text).is_err(), "{text}");
         }

@@ -143,12 +143,36 @@ pub enum Fault {
     /// The server's disk, inodes or quota are full.
     #[error("the server has no space for it")]
     NoSpace,
+    /// The server's folder may not hold so much.
+    #[error("the server's folder would hold more than it may ({limit} bytes)")]
+    Quota {
+        /// Most bytes that the folder may hold.
+        limit: u64,
+    },
+    /// The server's disk has to keep some space free.
+    #[error("the server's disk would have less free space than it has to keep ({limit} bytes)")]
+    MinFree {
+        /// Bytes that have to stay free.
+        limit: u64,
+    },
     /// What was stored is not what the peer said it would be.
     #[error("{0}")]
     Digest(&'static str),
     /// The peer ended its stream in the middle.
     #[error("the stream ended before the message did; nothing was kept")]
     Incomplete,
+    /// The same, and what came can be gone on from.
+    #[error("the stream ended before the message did; what came is kept, to be resumed")]
+    CutOff,
+    /// Another connection has announced the upload that this one had open.
+    #[error("another connection goes on with this upload")]
+    TakenOver,
+    /// Another connection holds the upload, and can't be told to let go.
+    #[error("another connection holds this upload; try again in {retry} s")]
+    Held {
+        /// Seconds to wait before the next try.
+        retry: u64,
+    },
     /// The peer stood still for too long.
     #[error("{}", match .0 {
         Stalled::Header => "no complete header came in time",
@@ -159,6 +183,12 @@ pub enum Fault {
     /// As many connections as the server takes are open.
     #[error("the server has all the connections it takes; try again in {retry} s")]
     Busy {
+        /// Seconds to wait before the next try.
+        retry: u64,
+    },
+    /// As many connections as the server takes from one address are open.
+    #[error("the server has all the connections it takes from one address; try again in {retry} s")]
+    BusyAddress {
         /// Seconds to wait before the next try.
         retry: u64,
     },
@@ -181,14 +211,14 @@ impl Fault {
             Fault::BadLength { .. } => Code::BadLength,
             Fault::NotUtf8 | Fault::BadFields(_) => Code::BadText,
             Fault::BadName(_) => Code::BadName,
-            Fault::BadState(_) | Fault::MayNotOverwrite => Code::BadState,
+            Fault::BadState(_) | Fault::MayNotOverwrite | Fault::TakenOver => Code::BadState,
             Fault::Exists => Code::Exists,
             Fault::TooLarge { .. } => Code::TooLarge,
-            Fault::NoSpace => Code::NoSpace,
+            Fault::NoSpace | Fault::Quota { .. } | Fault::MinFree { .. } => Code::NoSpace,
             Fault::Digest(_) => Code::Digest,
-            Fault::Incomplete => Code::Incomplete,
+            Fault::Incomplete | Fault::CutOff => Code::Incomplete,
             Fault::Timeout(_) => Code::Timeout,
-            Fault::Busy { .. } => Code::Busy,
+            Fault::Busy { .. } | Fault::BusyAddress { .. } | Fault::Held { .. } => Code::Busy,
             Fault::Shutdown => Code::Shutdown,
             Fault::Io => Code::Io,
             Fault::Unknown => Code::Unknown,
@@ -200,13 +230,18 @@ impl Fault {
     pub fn reply_fields(&self, out: &mut impl fmt::Write) -> fmt::Result {
         write!(out, "ERR {}\ntext={self}", self.code())?;
         match self {
-            Fault::TooLarge { limit } | Fault::BadLength { limit, .. } => {
+            Fault::TooLarge { limit }
+            | Fault::BadLength { limit, .. }
+            | Fault::Quota { limit }
+            | Fault::MinFree { limit } => {
                 write!(out, "\nlimit={limit}")
             }
             Fault::Timeout(Stalled::Header) => write!(out, "\nwhat=header"),
             Fault::Timeout(Stalled::Body) => write!(out, "\nwhat=body"),
             Fault::Timeout(Stalled::Connection) => write!(out, "\nwhat=connection"),
-            Fault::Busy { retry } => write!(out, "\nretry={retry}"),
+            Fault::Busy { retry } | Fault::BusyAddress { retry } | Fault::Held { retry } => {
+                write!(out, "\nretry={retry}")
+            }
             _ => Ok(()),
         }
     }

@@ -13,6 +13,7 @@
 //!    that moment or the next event.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::announce::Conflict;
 use super::digest::Digest;
@@ -20,6 +21,7 @@ use super::error::Fault;
 use super::moment::Moment;
 use super::name::Name;
 use super::reply::Receipt;
+use super::upload_id::UploadId;
 
 /// What a machine wants from its socket next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +54,15 @@ pub enum Action {
     /// Append these bytes to the open upload: the machine had to look at them before it knew that
     /// they belong to one. [`Machine::handle_moved`] is not called for them.
     Write(Box<[u8]>),
-    /// Throw the open upload away.
+    /// Give the open upload up. One that can be resumed is kept, any other is thrown away.
     Abort,
+    /// Throw the open upload away, though it could be resumed: its bytes are not the right ones.
+    Discard,
     /// Show a person this text of the peer's.
     Show(String),
     /// Tell a person this about the peer. What is quoted of the peer's bytes in it is escaped.
     Remark(Box<str>),
-    /// Every reply is out: throw the open upload away, and shut down the sending side of the
+    /// Every reply is out: give the open upload up, and shut down the sending side of the
     /// socket.
     FinishSending,
 }
@@ -79,6 +83,8 @@ pub struct Order {
     pub look_first: bool,
     /// Whether a digest may follow behind the bytes.
     pub digest_follows: bool,
+    /// What the upload is called by, where its client may want to go on with it later.
+    pub upload: Option<UploadId>,
 }
 
 /// What must be true of an upload before it gets its name.
@@ -95,6 +101,11 @@ pub struct Seal {
 pub enum Begun {
     /// The store has opened it.
     Open,
+    /// The store has opened it, and keeps what comes if it is cut off.
+    Resumed {
+        /// Bytes that an earlier connection left, or 0. They are at the front, and are safe.
+        offset: u64,
+    },
     /// The file is there already, whole and identical.
     Present(Receipt),
 }
@@ -128,6 +139,18 @@ pub trait Machine {
 
     /// It may be that the [`Machine::deadline`] has passed.
     fn handle_deadline(&mut self, now: Moment);
+
+    /// For so long, what the peer had sent was not read, for a reason of this side's: that is no
+    /// standstill of the peer's.
+    fn handle_own_pause(&mut self, paused: Duration) {
+        let _ = paused;
+    }
+
+    /// Another connection goes on with the open upload: this one has lost it. Machines without
+    /// resumable uploads never hear of it.
+    fn handle_taken_over(&mut self, now: Moment) {
+        let _ = now;
+    }
 
     /// The program is stopping: nothing new is begun.
     fn handle_stop(&mut self, stop: Stop, now: Moment);

@@ -23,6 +23,7 @@ pub mod reply;
 pub mod sender;
 pub mod text;
 pub mod transitions;
+pub mod upload_id;
 pub mod watch;
 
 pub use announce::{Conflict, End, Put};
@@ -38,3 +39,4 @@ pub use name::Name;
 pub use receiver::Receiver;
 pub use reply::{Answer, Receipt, Reply};
 pub use sender::Sender;
+pub use upload_id::UploadId;

@@ -42,6 +42,7 @@ mod upload;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::Fault;
 use super::header::Length;
@@ -166,10 +167,18 @@ impl Receiver {
         self.action = Some(action);
     }
 
-    /// Asks for the open upload, if there is one, to be thrown away. Doing so twice is no harm.
+    /// Asks for the open upload, if there is one, to be given up. Doing so twice is no harm.
     fn abort(&mut self) {
-        debug_assert!(matches!(self.action, None | Some(Action::Abort)));
-        self.action = Some(Action::Abort);
+        debug_assert!(matches!(
+            self.action,
+            None | Some(Action::Abort | Action::Discard)
+        ));
+        self.action.get_or_insert(Action::Abort);
+    }
+
+    /// The same where it must not be resumed either.
+    fn discard(&mut self) {
+        self.act(Action::Discard);
     }
 
     /// Takes the steps that need no further event. Every `handle_` ends with it.
@@ -286,22 +295,7 @@ impl Machine for Receiver {
     }
 
     fn handle_end(&mut self, now: Moment) {
-        match &self.state {
-            // Between messages, or in a header: there is nobody to tell, but for what is due.
-            State::ReadType | State::ReadLen(..) => {
-                self.drain(Cause::End, Drain::SendingToEnded, now);
-            }
-            State::ReadBody(Body { left: None, .. }) => self.body_complete(Cause::End, now),
-            State::ReadText(_) | State::ReadBody(_) => {
-                self.replies.push(Reply::Fault(Fault::Incomplete));
-                self.drain(Cause::End, Drain::SendingToEnded, now);
-            }
-            State::Skip { left: None, .. } => self.go(Cause::End, State::Reply, now),
-            State::Skip { .. } => self.drain(Cause::End, Drain::SendingToEnded, now),
-            State::Drain(Drain::Lingering) => self.go(Cause::End, State::Closed, now),
-            State::Drain(_) => self.state = State::Drain(Drain::SendingToEnded),
-            State::Open(_) | State::Commit { .. } | State::Reply | State::Closed => {}
-        }
+        self.peer_ended(now);
         self.settle(now);
     }
 
@@ -354,6 +348,17 @@ impl Machine for Receiver {
             self.deadline_passed(now);
             self.settle(now);
         }
+    }
+
+    fn handle_own_pause(&mut self, paused: Duration) {
+        self.watch.handle_own_pause(paused);
+    }
+
+    fn handle_taken_over(&mut self, now: Moment) {
+        if !matches!(self.state, State::Drain(_) | State::Closed) {
+            self.close_with(Cause::Taken, Fault::TakenOver, now);
+        }
+        self.settle(now);
     }
 
     fn handle_stop(&mut self, stop: Stop, now: Moment) {

@@ -9,13 +9,16 @@
 //!
 //! Replies come in the order of the messages, so what they answer is a queue: a message that is
 //! sent adds to its end, a reply takes from its front. The next upload may be sent while earlier
-//! ones are still to be answered.
+//! ones are still to be answered. A stream of unknown size has states of its own: see
+//! [`Sender::begin_stream`].
 //!
 //! The caller drains it in this order: [`Sender::poll_event`]; [`Sender::output`], and bytes of
 //! [`Sender::body`] when there is no output; [`Sender::wants_digest`]; then, when it
 //! [`has_room`](Sender::has_room), it begins another upload.
 
+mod answers;
 mod events;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +28,13 @@ use std::time::Duration;
 
 use super::announce::{End, Put};
 use super::digest::Digest;
-use super::header::{self, Length};
+use super::header;
 use super::kind::Kind;
-use super::limits::{REPLY_MOST, RUN_AHEAD_MOST, RUN_AHEAD_SIZE, TEXT_MOST};
+use super::limits::{RUN_AHEAD_MOST, RUN_AHEAD_SIZE, TEXT_MOST};
 use super::moment::Moment;
-use super::reply::{Answer, Receipt, Refusal};
+use answers::{Expected, Reading};
 pub use events::{Broken, Check, Event, Upload};
+use stream::{Stage, Streaming};
 
 /// Most messages that are sent ahead of their replies. An upload is up to three, and the server
 /// keeps only so many places for replies.
@@ -65,6 +69,8 @@ enum State {
     },
     /// The bytes are sent, and the digest is to follow.
     Sealing(Upload),
+    /// A stream of unknown size is under way.
+    Streaming(Streaming),
     /// The server closes: nothing more is sent. An upload may have been cut off by it.
     Ended(Option<u64>),
 }
@@ -77,40 +83,8 @@ impl State {
             State::Asking(upload) | State::Body { upload, .. } | State::Sealing(upload) => {
                 Some(upload.id)
             }
+            State::Streaming(stream) => Some(stream.id),
             State::Ended(cut) => *cut,
-        }
-    }
-}
-
-/// The reply that is being read.
-#[derive(Debug)]
-enum Reading {
-    Type,
-    Len(Length),
-    Text { left: usize, bytes: Vec<u8> },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Expected {
-    /// The answer to a PUT.
-    Begin(u64),
-    /// The answer to DATA that END follows.
-    Part(u64),
-    /// The receipt.
-    Receipt {
-        id: u64,
-        size: u64,
-        digest: Option<Digest>,
-    },
-    /// The answer to a message.
-    Text(u64),
-}
-
-impl Expected {
-    fn id(&self) -> u64 {
-        match self {
-            Expected::Begin(id) | Expected::Part(id) | Expected::Text(id) => *id,
-            Expected::Receipt { id, .. } => *id,
         }
     }
 }
@@ -156,16 +130,28 @@ impl Sender {
         ids
     }
 
+    /// The digest of an upload that waits for its receipt, where it was given one. When the
+    /// connection is lost, the file may be stored: a try that announces this digest finds out.
+    pub fn sealed(&self, id: u64) -> Option<Digest> {
+        self.expected.iter().find_map(|expected| match expected {
+            Expected::Receipt {
+                id: sealed, digest, ..
+            } if *sealed == id => *digest,
+            _ => None,
+        })
+    }
+
     /// Begins an upload; [`Sender::has_room`] was true.
     pub fn begin(&mut self, upload: Upload, now: Moment) {
         debug_assert!(self.has_room(), "the caller has asked");
-        self.moved_if_idle(now);
+        self.moved_if_nothing_is_due(now);
         let put = Put {
             name: upload.name.clone(),
             size: Some(upload.size),
             digest: upload.digest.known(),
             explicit_end: upload.digest == Check::AtEnd,
             conflict: upload.conflict,
+            upload: upload.resume.clone(),
         };
         self.message(Kind::Put, put.to_string().as_bytes());
         self.expected.push_back(Expected::Begin(upload.id));
@@ -182,7 +168,7 @@ impl Sender {
             self.has_room() && text.len() as u64 <= TEXT_MOST,
             "the caller has asked"
         );
-        self.moved_if_idle(now);
+        self.moved_if_nothing_is_due(now);
         self.message(Kind::String, text.as_bytes());
         self.expected.push_back(Expected::Text(id));
     }
@@ -213,24 +199,29 @@ impl Sender {
             State::Body { upload, offset } if self.output().is_empty() => {
                 Some((upload.id, *offset, upload.size - offset))
             }
+            State::Streaming(stream) if self.output().is_empty() => match stream.stage {
+                Stage::Part(left) => Some((stream.id, stream.sent, left)),
+                Stage::Asked | Stage::Between => None,
+            },
             _ => None,
         }
     }
 
-    /// Whether an upload's bytes, or the digest that follows them, are still to be sent, now or
-    /// after an answer.
+    /// Whether bytes of an upload, or its digest, are still to be sent, now or after an answer.
     pub fn is_sending(&self) -> bool {
         matches!(
             self.state,
-            State::Asking(_) | State::Body { .. } | State::Sealing(_)
+            State::Asking(_) | State::Body { .. } | State::Sealing(_) | State::Streaming(_)
         )
     }
 
     /// So many bytes of [`Sender::body`] were sent.
     pub fn handle_body_sent(&mut self, bytes: u64, now: Moment) {
         self.moved = now;
-        let State::Body { upload, offset } = &mut self.state else {
-            return;
+        let (upload, offset) = match &mut self.state {
+            State::Body { upload, offset } => (upload, offset),
+            State::Streaming(stream) => return stream.handle_sent(bytes),
+            _ => return,
         };
         *offset = offset
             .checked_add(bytes)
@@ -273,52 +264,6 @@ impl Sender {
         self.moved = now;
     }
 
-    /// Takes bytes from the server.
-    pub fn handle_bytes(&mut self, mut bytes: &[u8], now: Moment) -> Result<(), Broken> {
-        self.moved = now;
-        while let Some(&first) = bytes.first() {
-            let took = match &mut self.reading {
-                Reading::Type => {
-                    if first != Kind::String.to_byte() {
-                        return Err(Broken::NoReply(first));
-                    }
-                    self.reading = Reading::Len(Length::of(Kind::String));
-                    1
-                }
-                Reading::Len(length) => {
-                    let took = length.feed(bytes);
-                    if let Some(value) = length.value() {
-                        let left = usize::try_from(value).ok().filter(|_| value <= REPLY_MOST);
-                        let left = left.ok_or(Broken::LongReply(value))?;
-                        self.reading = Reading::Text {
-                            left,
-                            bytes: Vec::new(),
-                        };
-                    }
-                    took
-                }
-                Reading::Text { left, bytes: text } => {
-                    let took = bytes.len().min(*left);
-                    text.extend_from_slice(&bytes[..took]);
-                    *left -= took;
-                    took
-                }
-            };
-            bytes = &bytes[took..];
-            if let Reading::Text {
-                left: 0,
-                bytes: text,
-            } = &mut self.reading
-            {
-                let text = mem::take(text);
-                self.reading = Reading::Type;
-                let text = str::from_utf8(&text).map_err(|_| Broken::NotUtf8)?;
-                self.reply(text)?;
-            }
-        }
-        Ok(())
-    }
-
     /// What the server's bytes meant, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -326,7 +271,7 @@ impl Sender {
 
     /// When the server will have been silent, and taken nothing, for too long.
     pub fn deadline(&self) -> Option<Moment> {
-        let due = !self.is_idle() || !self.output().is_empty();
+        let due = self.has_ended() || !self.expected.is_empty() || !self.output().is_empty();
         self.timeout
             .filter(|_| due)
             .map(|timeout| self.moved + timeout)
@@ -337,9 +282,9 @@ impl Sender {
         self.out.extend_from_slice(body);
     }
 
-    /// An idle connection's silence is nobody's fault, so it doesn't count.
-    fn moved_if_idle(&mut self, now: Moment) {
-        if self.is_idle() {
+    /// The silence of a connection on which nothing is due is nobody's fault, so it doesn't count.
+    fn moved_if_nothing_is_due(&mut self, now: Moment) {
+        if self.expected.is_empty() {
             self.moved = now;
         }
     }
@@ -368,83 +313,6 @@ impl Sender {
         };
         if upload.digest == Check::AtEnd {
             self.state = State::Sealing(upload);
-        }
-    }
-
-    fn reply(&mut self, text: &str) -> Result<(), Broken> {
-        let answer = Answer::parse(text);
-        // It is taken from the queue only below, once the answer has made sense: the upload of a
-        // reply that breaks the protocol is still unanswered.
-        let Some(expected) = self.expected.front().cloned() else {
-            return match answer {
-                Answer::Refused(refusal) => {
-                    self.state = State::Ended(self.state.upload());
-                    self.events.push_back(Event::TurnedAway(refusal));
-                    Ok(())
-                }
-                _ => Err(Broken::OneTooMany),
-            };
-        };
-        match (answer, expected) {
-            (Answer::Refused(refusal), expected) => self.refusal(expected.id(), refusal),
-            (Answer::Ok { offset, .. }, Expected::Begin(id)) => {
-                self.begun(id, offset.unwrap_or(0))?;
-            }
-            (Answer::Ok { .. }, Expected::Part(_)) => {}
-            (Answer::Ok { receipt, .. }, Expected::Receipt { id, size, digest }) => {
-                if self.refused == Some(id) {
-                    return Err(Broken::WrongReceipt);
-                }
-                let same = |receipt: &Receipt| {
-                    receipt.size == size && (digest.is_none() || receipt.digest == digest)
-                };
-                let receipt = receipt.filter(same).ok_or(Broken::WrongReceipt)?;
-                self.events.push_back(Event::Stored(id, receipt));
-            }
-            (_, Expected::Text(id)) => {
-                self.events.push_back(Event::Said(id, text.to_owned()));
-            }
-            (Answer::Text(_), _) => return Err(Broken::NotAnAnswer),
-        }
-        self.expected.pop_front();
-        Ok(())
-    }
-
-    /// The server has taken a PUT.
-    fn begun(&mut self, id: u64, offset: u64) -> Result<(), Broken> {
-        match mem::replace(&mut self.state, State::Idle) {
-            State::Asking(upload) if upload.id == id => {
-                if offset > upload.size {
-                    return Err(Broken::WrongOffset);
-                }
-                self.begin_body(upload, offset);
-            }
-            // A small file's bytes follow its PUT at once, all of them.
-            state => self.state = state,
-        }
-        Ok(())
-    }
-
-    /// The server has refused a message; an upload is told once, by the first of its replies.
-    fn refusal(&mut self, id: u64, refusal: Refusal) {
-        let closes = refusal.closes();
-        if self.refused != Some(id) {
-            self.refused = Some(id);
-            self.events.push_back(Event::Refused(id, refusal));
-        }
-        let asked = matches!(&self.state, State::Asking(upload) if upload.id == id);
-        // The rest of a body that nobody wants is still due, unless it is so long that the server
-        // won't wait for it.
-        let hopeless = match &self.state {
-            State::Body { upload, offset } if upload.id == id => {
-                upload.size - offset > super::limits::SKIP_MOST
-            }
-            _ => false,
-        };
-        if closes || hopeless {
-            self.state = State::Ended(self.state.upload());
-        } else if asked {
-            self.state = State::Idle;
         }
     }
 }

@@ -54,6 +54,8 @@ pub enum Cause {
     End,
     /// The peer took too long.
     Deadline,
+    /// Another connection has taken the open upload over.
+    Taken,
     /// The program is stopping.
     Stop,
     /// The socket failed.
@@ -121,13 +123,14 @@ impl Cause {
             Cause::Refused => "Refused",
             Cause::End => "End",
             Cause::Deadline => "Deadline",
+            Cause::Taken => "Taken",
             Cause::Stop => "Stop",
             Cause::Lost => "Lost",
         }
     }
 }
 
-/// The legal steps. Two more are legal everywhere, see [`is_legal`].
+/// The legal steps. Three more are legal everywhere, see [`is_legal`].
 pub const TABLE: &[(StateName, Cause, StateName)] = {
     use Cause::{
         Ahead, Answer, Body, Deadline, End, Length, Refused, Room, Sent, Stop, Stored, Text, Type,
@@ -198,13 +201,13 @@ pub const TABLE: &[(StateName, Cause, StateName)] = {
 
 /// Whether a step may be taken. From any state but the last, a socket that fails or a peer that
 /// doesn't read its replies in time leads to `Closed`; and from any before the end, a file that was
-/// stored, but may not survive, leads to `Drain`.
+/// stored, but may not survive, leads to `Drain`, and so does an upload that was taken over.
 pub fn is_legal(step: Transition) -> bool {
     let Transition { from, cause, to } = step;
     let ends = matches!(cause, Cause::Lost | Cause::Deadline) && to == StateName::Closed;
-    let is_unknown = cause == Cause::Stored && to == StateName::Drain;
+    let drains = matches!(cause, Cause::Stored | Cause::Taken) && to == StateName::Drain;
     let anywhere = (ends && from != StateName::Closed)
-        || (is_unknown && !matches!(from, StateName::Drain | StateName::Closed));
+        || (drains && !matches!(from, StateName::Drain | StateName::Closed));
     anywhere || TABLE.contains(&(from, cause, to))
 }
 

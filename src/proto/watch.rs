@@ -46,6 +46,13 @@ impl Watch {
         self.window_bytes = self.window_bytes.saturating_add(bytes);
     }
 
+    /// The peer was kept waiting for so long: nothing that is measured of it goes on meanwhile.
+    pub fn handle_own_pause(&mut self, paused: Duration) {
+        for since in [&mut self.moved, &mut self.entered, &mut self.window] {
+            *since = *since + paused;
+        }
+    }
+
     /// Replies were written or sent; `any` are left, and `some_sent` of them just now.
     pub fn handle_replies(&mut self, any: bool, some_sent: bool, now: Moment) {
         match (any, self.unread) {
@@ -141,6 +148,20 @@ mod tests {
         assert_eq!(watch.body_until(&deadlines), Some(at(110)));
         assert!(!watch.body_too_slow(&deadlines, at(109)));
         assert!(watch.body_too_slow(&deadlines, at(110)));
+    }
+
+    #[test]
+    fn a_pause_of_our_own_puts_everything_off_but_the_reading_of_replies() {
+        let deadlines = Deadlines::default();
+        let mut watch = Watch::started(at(0));
+        watch.handle_replies(true, false, at(0));
+        watch.handle_own_pause(Duration::from_secs(100));
+        assert_eq!(watch.still_for(deadlines.stall), Some(at(160)));
+        assert_eq!(watch.lasts_for(Duration::from_secs(10)), at(110));
+        assert_eq!(watch.body_until(&deadlines), Some(at(130)));
+        assert!(!watch.body_too_slow(&deadlines, at(129)));
+        assert!(watch.body_too_slow(&deadlines, at(130)));
+        assert_eq!(watch.unread_until(&deadlines), Some(at(60)));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Protocol;
 use super::hub::{Entry, Hub};
+use super::{Full, Protocol};
 use crate::net::{Accepted, Address, Listener, Stream};
 use crate::reactor::{Reactor, Readiness, Visit};
 use crate::session::{CLAIM, Session};
@@ -87,6 +87,17 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         }
     }
 
+    /// What a connection is to be when its address is looked at, and what there are too many of
+    /// if it is refused. With `None` there are too many even of those who are told so.
+    fn admit(&self, peer: &Address, kind: Kind) -> Option<(Kind, Full)> {
+        match (&self.per_ip, kind) {
+            (Some(per_ip), Kind::Taken) if !per_ip.enter(peer) => {
+                (self.refused < REFUSED_MOST).then_some((Kind::Refused, Full::Address))
+            }
+            _ => Some((kind, Full::Server)),
+        }
+    }
+
     fn take(
         &mut self,
         reactor: &mut Reactor<Entry<P, S>>,
@@ -96,15 +107,25 @@ impl<P: Protocol, S: Store> Hub<P, S> {
     ) {
         let now = reactor.now();
         log::debug!("{peer}: connected");
+        let Some((kind, full)) = self.admit(&peer, kind) else {
+            self.counters.turned_away.add(1);
+            return log::debug!("{peer}: closed unheard, as too many are being turned away");
+        };
         let machine = match kind {
             Kind::Taken => self.protocol.accepted(now),
-            Kind::Refused => self.protocol.turned_away(now),
+            Kind::Refused => self.protocol.turned_away(full, now),
         };
         let shown = self.tracer.is_some().then(|| peer.clone());
+        let counted = (self.per_ip.is_some() && kind == Kind::Taken).then(|| peer.clone());
         let wrap = |stream| Entry::Session(Session::new(stream, peer, machine), kind);
         let token = match reactor.insert(stream, wrap) {
             Ok(token) => token,
-            Err(error) => return log::warn!("can't register a connection: {error}"),
+            Err(error) => {
+                if let (Some(per_ip), Some(address)) = (&self.per_ip, counted) {
+                    per_ip.leave(&address);
+                }
+                return log::warn!("can't register a connection: {error}");
+            }
         };
         if let (Some(tracer), Some(peer)) = (&mut self.tracer, shown) {
             tracer.connected(token.to_raw(), &peer, now);

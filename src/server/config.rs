@@ -17,6 +17,12 @@ pub struct Config {
     /// Most connections at once; a further one is told `busy`. With `None` the limit follows from
     /// the descriptors that the process may have, and further ones wait in the listening queue.
     pub max_connections: Option<usize>,
+    /// Most connections at once from one IP address, or one /64 network of IPv6; a further one is
+    /// told `busy`. Several servers that share their addresses count together.
+    pub max_per_ip: Option<usize>,
+    /// Most bytes a second that all connections together bring. Each of several servers that share
+    /// their addresses has its part.
+    pub limit_rate: Option<u64>,
     /// How long a stop waits for what is under way; `None` is until it is done.
     pub shutdown_timeout: Option<Duration>,
     /// Whether bodies go the fast way.
@@ -32,6 +38,8 @@ impl Default for Config {
             bind: vec![Address::Tcp(loopback)],
             rules: Rules::default(),
             max_connections: None,
+            max_per_ip: None,
+            limit_rate: None,
             shutdown_timeout: Some(Duration::from_secs(10)),
             splicing: Splicing::default(),
             signals: false,

@@ -10,9 +10,10 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::accepting::Kind;
 use super::descriptors::Connections;
+use super::per_ip::PerIp;
 use super::stopping::Phase;
 use super::{Config, Ended, Event, Protocol, Stopper, Summary};
-use crate::net::Listener;
+use crate::net::{Listener, Throttle};
 use crate::observe::{Counters, Tracer};
 use crate::proto::Moment;
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
@@ -36,10 +37,14 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     pub(super) spare: usize,
     pub(super) taken: usize,
     pub(super) refused: usize,
+    /// The connections of each address, if they are limited.
+    pub(super) per_ip: Option<PerIp>,
     /// Whether a listener stopped because there was no room.
     pub(super) accepting_rests: bool,
     pub(super) scratch: Box<[u8]>,
     pub(super) splice: Splice,
+    /// The rate that all connections share, if it is limited.
+    pub(super) throttle: Option<Box<Throttle<Token>>>,
     pub(super) notes: Vec<Note>,
     pub(super) counters: Arc<Counters>,
     pub(super) hear: Option<Hear>,
@@ -77,9 +82,11 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             spare,
             taken: 0,
             refused: 0,
+            per_ip: config.max_per_ip.map(PerIp::new),
             accepting_rests: false,
             scratch: vec![0; BUDGET].into_boxed_slice(),
             splice: Splice::new(config.splicing),
+            throttle: (config.limit_rate).map(|rate| Box::new(Throttle::new(rate, reactor.now()))),
             notes: Vec::new(),
             counters: Arc::default(),
             hear: None,
@@ -94,7 +101,8 @@ impl<P: Protocol, S: Store> Hub<P, S> {
     /// Serves until it is stopped.
     pub(super) fn run(mut self, reactor: &mut Reactor<Entry<P, S>>) -> io::Result<Summary> {
         while self.phase == Phase::Serving {
-            reactor.turn(&mut self, None)?;
+            let most = self.give_turns(reactor);
+            reactor.turn(&mut self, most)?;
             self.settle(reactor);
         }
         let mut quiet_until = None;
@@ -103,7 +111,12 @@ impl<P: Protocol, S: Store> Hub<P, S> {
                 (Phase::Stopping(until), None) => until,
                 (_, until) => until,
             };
-            reactor.turn(&mut self, until.map(|until| until.since(reactor.now())))?;
+            let until = until.map(|until| until.since(reactor.now()));
+            let most = [self.give_turns(reactor), until]
+                .into_iter()
+                .flatten()
+                .min();
+            reactor.turn(&mut self, most)?;
             self.settle(reactor);
         }
         let (ended, cut_off) = match self.phase {
@@ -122,6 +135,17 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             std::mem::forget(self.store);
         }
         Ok(summary)
+    }
+
+    /// Lets those go on whose turn at the limited rate has come; returns how soon the next one's
+    /// comes, if anybody waits.
+    fn give_turns(&mut self, reactor: &mut Reactor<Entry<P, S>>) -> Option<Duration> {
+        let throttle = self.throttle.as_mut()?;
+        let now = reactor.now();
+        while let Some(token) = throttle.poll_turn(now) {
+            reactor.queue(token);
+        }
+        throttle.next(now).map(|next| next.since(now))
     }
 
     fn signal(
@@ -157,6 +181,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             counters: &self.counters,
             spare: &mut self.spare,
             notes: &mut self.notes,
+            throttle: self.throttle.as_deref_mut(),
             trace: (self.tracer.as_mut()).and_then(|tracer| tracer.of(token.to_raw())),
             token,
             now,
@@ -244,6 +269,12 @@ impl<P: Protocol, S: Store> Handler<Entry<P, S>> for Hub<P, S> {
         log::debug!("{}: closed", session.peer());
         if let Some(tracer) = &mut self.tracer {
             tracer.closed(token.to_raw(), reactor.now());
+        }
+        if let Some(throttle) = &mut self.throttle {
+            throttle.leave(token);
+        }
+        if let (Some(per_ip), Kind::Taken) = (&self.per_ip, kind) {
+            per_ip.leave(session.peer());
         }
         // The descriptors are free once the session is gone.
         drop(session);

@@ -33,6 +33,7 @@ mod accepting;
 mod config;
 mod descriptors;
 mod hub;
+mod per_ip;
 mod protocol;
 mod stopping;
 mod workers;
@@ -51,7 +52,7 @@ use crate::store::Store;
 pub use config::Config;
 pub use descriptors::{Connections, possible_connections, raise_descriptor_limit};
 use hub::{Entry, Hub};
-pub use protocol::{Piecemeal, Protocol};
+pub use protocol::{Full, Piecemeal, Protocol};
 pub use stopping::{Ended, Stopper};
 pub use workers::Workers;
 
@@ -155,12 +156,14 @@ impl<S: Store, P: Protocol> Server<S, P> {
     }
 
     fn bind_part(
-        config: Config,
+        mut config: Config,
         protocol: P,
         mut store: S,
         part: Part,
     ) -> io::Result<Server<S, P>> {
         let mut reactor = Reactor::new()?;
+        let share = |rate: u64| rate.div_ceil(part.of as u64);
+        config.limit_rate = config.limit_rate.map(share);
         let tuning = Tuning {
             unacknowledged: config.rules.deadlines.stall,
             brief: false,

@@ -14,7 +14,16 @@ pub trait Protocol {
     fn accepted(&self, now: Moment) -> Self::Machine;
 
     /// The machine of a connection that there is no room for: it says so, and ends.
-    fn turned_away(&self, now: Moment) -> Self::Machine;
+    fn turned_away(&self, full: Full, now: Moment) -> Self::Machine;
+}
+
+/// What there are too many connections of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The whole server's.
+    Server,
+    /// Those from the peer's address.
+    Address,
 }
 
 /// The protocol of docs/PROTOCOL.md.
@@ -35,9 +44,11 @@ impl Protocol for Piecemeal {
         Receiver::new(Arc::clone(&self.0), now)
     }
 
-    fn turned_away(&self, now: Moment) -> Receiver {
-        let fault = Fault::Busy {
-            retry: BUSY_RETRY_S,
+    fn turned_away(&self, full: Full, now: Moment) -> Receiver {
+        let retry = BUSY_RETRY_S;
+        let fault = match full {
+            Full::Server => Fault::Busy { retry },
+            Full::Address => Fault::BusyAddress { retry },
         };
         Receiver::refusing(Arc::clone(&self.0), fault, now)
     }

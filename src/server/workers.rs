@@ -4,7 +4,8 @@
 //! spare runs several of them: each has its own loop, slab and store, and they share nothing but
 //! the listening address, which the system deals connections out from (`SO_REUSEPORT`), and the
 //! counters. A connection stays with the one that it was dealt to. So do the limits: each takes
-//! its part of the connections.
+//! its part of the connections and of the rate. Only how many connections an address has is counted
+//! for all of them together, when one comes and when it goes.
 
 use std::io;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ where
             };
             let mut server = Server::bind_part(config, protocol.clone(), open()?, part(index))?;
             server.hub.counters = first.counters();
+            server.hub.per_ip = first.hub.per_ip.clone();
             others.push(server);
         }
         Ok(Workers { first, others })

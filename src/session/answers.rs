@@ -10,6 +10,8 @@ impl<M: Machine, S: Store> Session<M, S> {
         match done {
             Done::Looked(_, found) => self.looked(found, around),
             Done::Reserved(_, reserved) => self.reserved(reserved, around),
+            Done::Resumed(_, resumed) => self.resumed(resumed, around),
+            Done::Taken(_) => self.taken(around),
             Done::Stored(key, stored) => self.stored(key.ticket, stored, around),
         }
         self.trace_steps(around);
@@ -20,6 +22,7 @@ impl<M: Machine, S: Store> Session<M, S> {
         let Some(mut order) = self.looking.take() else {
             return;
         };
+        self.upload = None;
         match found {
             Ok(Some(receipt)) => {
                 let present = Ok(Begun::Present(receipt));
@@ -43,11 +46,35 @@ impl<M: Machine, S: Store> Session<M, S> {
         let begun = match reserved {
             Ok(()) => Ok(Begun::Open),
             Err(error) => {
+                self.discard(around);
+                Err(self.failed(&error, around))
+            }
+        };
+        self.machine.handle_begun(begun, around.now);
+    }
+
+    /// The store has opened an upload that can be resumed.
+    fn resumed(&mut self, resumed: Result<u64, Error>, around: &mut Surroundings<'_, S>) {
+        if self.looking.take().is_none() {
+            // It was given up meanwhile.
+            return;
+        }
+        let begun = match resumed {
+            Ok(offset) => Ok(Begun::Resumed { offset }),
+            Err(error) => {
                 self.upload = None;
                 Err(self.failed(&error, around))
             }
         };
         self.machine.handle_begun(begun, around.now);
+    }
+
+    /// Another connection goes on with an upload that was open here, and may still be.
+    fn taken(&mut self, around: &mut Surroundings<'_, S>) {
+        let upload = self.upload.as_deref();
+        if upload.is_some_and(|upload| around.store.was_taken(upload)) {
+            self.machine.handle_taken_over(around.now);
+        }
     }
 
     /// The store has ended a commit.

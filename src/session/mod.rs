@@ -9,11 +9,12 @@ mod pump;
 mod splice;
 #[cfg(test)]
 mod tests;
+mod throttling;
 mod tracing;
 
 use std::collections::VecDeque;
 
-use crate::net::{Address, Stream};
+use crate::net::{Address, Stream, Throttle};
 use crate::observe::{Counters, Watch};
 use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
@@ -45,7 +46,8 @@ pub struct Session<M, S: Store> {
     upload: Option<Box<S::Upload>>,
     /// The upload that the machine wants begun, while no descriptor is left for it.
     order: Option<Box<Order>>,
-    /// The same, while the store looks at a file that has its name.
+    /// The same, while the store looks at a file that has its name, or opens an upload that can be
+    /// resumed.
     looking: Option<Box<Order>>,
     /// Bytes that were read, but that the machine doesn't want yet.
     #[expect(clippy::box_collection, reason = "nearly all connections have none")]
@@ -74,6 +76,8 @@ pub struct Surroundings<'a, S: Store> {
     /// Descriptors that nobody has a claim to. A session has one to its socket and one file, and
     /// takes from these for further files while earlier ones are being committed.
     pub spare: &'a mut usize,
+    /// The rate that bytes are read at, if that is limited.
+    pub throttle: Option<&'a mut Throttle<Token>>,
     /// Who watches the connection, if anybody does.
     pub trace: Option<Watch<'a>>,
     /// What there is to tell people; the caller takes it after the visit.
@@ -127,13 +131,18 @@ impl<M: Machine, S: Store> Session<M, S> {
 
     /// Moves what can be moved.
     pub fn visit(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) -> Visit {
+        self.excuse_wait(around);
         // What has come counts, however late the loop is to see it. Only then is the time up.
         let mut visit = self.pump(ready, around);
         let deadline = self.machine.deadline();
-        if visit != Visit::Close && deadline.is_some_and(|until| until <= around.now) {
+        if visit != Visit::Close
+            && deadline.is_some_and(|until| until <= around.now)
+            && !around.is_held_back()
+        {
             self.machine.handle_deadline(around.now);
             visit = self.pump(ready, around);
         }
+        around.end_turn();
         self.give_back(around);
         self.trace_steps(around);
         visit

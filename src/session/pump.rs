@@ -33,12 +33,16 @@ impl<M: Machine, S: Store> Session<M, S> {
             if self.kept.is_some() {
                 self.feed_kept(&mut budget, around);
             } else if ready.readable {
+                let most = around.allowance(budget);
+                if most == 0 {
+                    return Visit::Wait(None);
+                }
                 let spliced = match want {
-                    Want::Body(left) => self.splice(left, ready, &mut budget, around),
+                    Want::Body(left) => self.splice(left, ready, most, &mut budget, around),
                     _ => false,
                 };
                 if !spliced {
-                    self.receive(want, ready, &mut budget, around);
+                    self.receive(want, ready, most, &mut budget, around);
                 }
             } else {
                 return Visit::Wait(deadline);
@@ -46,11 +50,12 @@ impl<M: Machine, S: Store> Session<M, S> {
         }
     }
 
-    /// Reads once, as the machine wants it, and hands over what came.
+    /// Reads once, as the machine wants it but at most so many bytes, and hands over what came.
     fn receive(
         &mut self,
         want: Want,
         ready: &mut Readiness,
+        allowed: usize,
         budget: &mut usize,
         around: &mut Surroundings<'_, S>,
     ) {
@@ -62,7 +67,7 @@ impl<M: Machine, S: Store> Session<M, S> {
                 .saturating_add(HEADER_READ),
             Want::Wait | Want::Close => return,
         };
-        let most = most.min(*budget).min(around.scratch.len());
+        let most = most.min(allowed).min(around.scratch.len());
         around.counters.reads.add(1);
         match self.stream.read(&mut around.scratch[..most]) {
             Ok(0) => {
@@ -72,6 +77,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             }
             Ok(got) => {
                 *budget -= got;
+                around.has_read(got);
                 self.trace(around, || What::Read { bytes: got as u64 });
                 // A stream that gives less than was asked for is empty: see Readiness. (But for
                 // urgent data, or descriptors sent along, which cut a read short; a peer that
@@ -175,7 +181,8 @@ impl<M: Machine, S: Store> Session<M, S> {
     /// The open upload could not take bytes.
     pub(super) fn write_failed(&mut self, error: &Error, around: &mut Surroundings<'_, S>) {
         let fault = self.failed(error, around);
-        self.upload = None;
+        // Not even to be resumed: a disk that is full is not to stay so.
+        self.discard(around);
         self.machine.handle_write_failed(fault, around.now);
     }
 
@@ -222,6 +229,12 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
                 Action::Write(bytes) => self.append(&bytes, around),
                 Action::Abort => self.abort(around),
+                Action::Discard => {
+                    if self.upload.is_some() {
+                        around.counters.failed.add(1);
+                    }
+                    self.discard(around);
+                }
                 Action::Show(text) => around.notes.push(Note::Message(text)),
                 Action::Remark(text) => around.notes.push(Note::Remark(text)),
                 Action::FinishSending => {
@@ -250,6 +263,13 @@ impl<M: Machine, S: Store> Session<M, S> {
         }
         self.order = None;
         self.looking = None;
+    }
+
+    /// Throws the open upload away, even one that could be resumed.
+    pub(super) fn discard(&mut self, around: &mut Surroundings<'_, S>) {
+        if let Some(upload) = self.upload.take() {
+            around.store.discard(*upload);
+        }
     }
 
     /// Begins the upload that was ordered, once there is a descriptor for it.
@@ -282,6 +302,15 @@ impl<M: Machine, S: Store> Session<M, S> {
                 return;
             }
             Ok(Opening::Looking) => {
+                self.looking = Some(order);
+                return;
+            }
+            Ok(Opening::Resumed(upload, offset)) => {
+                self.upload = Some(Box::new(upload));
+                Ok(Begun::Resumed { offset })
+            }
+            Ok(Opening::Resuming(upload)) => {
+                self.upload = Some(Box::new(upload));
                 self.looking = Some(order);
                 return;
             }

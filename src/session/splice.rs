@@ -70,12 +70,13 @@ impl Splice {
 }
 
 impl<M: Machine, S: Store> Session<M, S> {
-    /// Moves part of a body by way of the pipe. Returns whether it did anything; if not, the bytes
+    /// Moves part of a body by way of the pipe, at most so many bytes. Returns whether it did anything; if not, the bytes
     /// are to be read.
     pub(super) fn splice(
         &mut self,
         left: u64,
         ready: &mut Readiness,
+        allowed: usize,
         budget: &mut usize,
         around: &mut Surroundings<'_, S>,
     ) -> bool {
@@ -85,7 +86,7 @@ impl<M: Machine, S: Store> Session<M, S> {
         let Some(mut pipe) = around.splice.take() else {
             return false;
         };
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(*budget);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(allowed);
         around.counters.reads.add(1);
         match pipe.fill(&self.stream, most) {
             Ok(None) => {
@@ -98,6 +99,7 @@ impl<M: Machine, S: Store> Session<M, S> {
             }
             Ok(Some(got)) => {
                 *budget -= got;
+                around.has_read(got);
                 self.trace(around, || What::Read { bytes: got as u64 });
                 let stood = self.trace_position(around);
                 if !self.empty(&mut pipe, got, around) {

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::proto::Fault;
+use crate::proto::limits::BUSY_RETRY_S;
 use crate::proto::name::NameFault;
 
 /// Why an upload was not begun, written or committed.
@@ -17,12 +18,33 @@ pub enum Error {
     /// Another upload of that name is under way.
     #[error("a file of that name is being uploaded now")]
     UnderWay,
+    /// The upload that is to be gone on with was announced otherwise; the text says in what.
+    #[error("{0}")]
+    Differs(&'static str),
+    /// Another process holds the upload that is to be gone on with.
+    #[error("another server holds this upload")]
+    Held,
+    /// Another connection goes on with the upload.
+    #[error("another connection goes on with this upload")]
+    Taken,
     /// The store keeps such names for itself.
     #[error("such names are the store's own")]
     Reserved,
     /// Disk, inodes or quota are full, or the file is larger than the file system takes.
     #[error("no space: {0}")]
     Full(io::Error),
+    /// The folder would hold more than its quota.
+    #[error("the folder would hold more than its quota of {limit} bytes")]
+    Quota {
+        /// Most bytes that it may hold.
+        limit: u64,
+    },
+    /// The disk would have less free space than it has to keep.
+    #[error("the disk has to keep {limit} bytes free")]
+    MinFree {
+        /// Bytes that have to stay free.
+        limit: u64,
+    },
     /// No file can be as large as was announced.
     #[error("no file can be so large here")]
     TooBig,
@@ -67,9 +89,17 @@ impl Error {
     /// Whether an operator should hear of it, and not just the peer.
     pub fn is_ours(&self) -> bool {
         match self {
-            Error::Exists | Error::UnderWay | Error::Reserved | Error::Digest | Error::TooBig => {
-                false
-            }
+            Error::Exists
+            | Error::UnderWay
+            | Error::Differs(_)
+            | Error::Held
+            | Error::Taken
+            | Error::Reserved
+            | Error::Digest
+            | Error::TooBig
+            // These two are said once, and not of each upload that they refuse.
+            | Error::Quota { .. }
+            | Error::MinFree { .. } => false,
             Error::Full(_) | Error::Io { .. } | Error::Failed | Error::Unknown(_) => true,
         }
     }
@@ -77,11 +107,18 @@ impl Error {
 
 impl From<&Error> for Fault {
     fn from(error: &Error) -> Fault {
-        match error {
+        match *error {
             Error::Exists => Fault::Exists,
             Error::UnderWay => Fault::BadState("a file of that name is being uploaded now"),
+            Error::Differs(why) => Fault::BadState(why),
+            Error::Held => Fault::Held {
+                retry: BUSY_RETRY_S,
+            },
+            Error::Taken => Fault::TakenOver,
             Error::Reserved => Fault::BadName(NameFault::Reserved),
             Error::Full(_) | Error::TooBig => Fault::NoSpace,
+            Error::Quota { limit } => Fault::Quota { limit },
+            Error::MinFree { limit } => Fault::MinFree { limit },
             Error::Digest => Fault::Digest("the stored bytes have another digest"),
             Error::Io { .. } | Error::Failed => Fault::Io,
             Error::Unknown(_) => Fault::Unknown,

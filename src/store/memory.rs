@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Done, Error, Key, Opening, Reserved, Store, Wake, random_name};
-use crate::proto::{Conflict, Digest, Order, Receipt, Seal};
+use crate::proto::{Conflict, Digest, Name, Order, Receipt, Seal, UploadId};
 
 /// Files by name. Cheap to clone; all clones are the same files.
 #[derive(Clone, Debug, Default)]
@@ -26,24 +26,53 @@ impl Files {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<u8>>> {
         // A map is whole whatever its last user died of.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stores into [`Files`]. It commits at once, so nothing it does is ever durable.
 #[derive(Default)]
 pub struct MemoryStore {
     files: Files,
+    partials: Partials,
     done: VecDeque<Done>,
     wake: Option<Wake>,
+}
+
+/// Uploads that can be resumed, by id.
+type Partials = HashMap<UploadId, Arc<Partial>>;
+
+/// An upload that can be resumed, whether somebody holds it or not.
+#[derive(Debug)]
+struct Partial {
+    id: UploadId,
+    name: Option<Name>,
+    size: Option<u64>,
+    /// The bytes, and whose they are: each who begins it takes it from the one before.
+    held: Mutex<(Vec<u8>, Key, u64)>,
 }
 
 /// An upload in memory.
 #[derive(Debug)]
 pub struct MemoryUpload {
-    name: Option<crate::proto::Name>,
+    name: Option<Name>,
     conflict: Conflict,
     bytes: Vec<u8>,
+    /// Where its bytes are instead, if it can be resumed, and who it is among those who held it.
+    partial: Option<(Arc<Partial>, u64)>,
+}
+
+impl MemoryUpload {
+    fn is_taken(&self) -> bool {
+        let holder = |(partial, _): &(Arc<Partial>, u64)| lock(&partial.held).2;
+        self.partial
+            .as_ref()
+            .is_some_and(|held| holder(held) != held.1)
+    }
 }
 
 impl MemoryStore {
@@ -55,6 +84,51 @@ impl MemoryStore {
     /// Its files; they can be looked at while it runs.
     pub fn files(&self) -> Files {
         self.files.clone()
+    }
+
+    /// Goes on with an upload, or begins it.
+    fn resume(
+        &mut self,
+        id: &UploadId,
+        order: &Order,
+        key: Key,
+    ) -> Result<Opening<MemoryUpload>, Error> {
+        let partial = self.partials.entry(id.clone()).or_insert_with(|| {
+            Arc::new(Partial {
+                id: id.clone(),
+                name: order.name.clone(),
+                size: order.size,
+                held: Mutex::new((Vec::new(), key, 0)),
+            })
+        });
+        if partial.name != order.name {
+            return Err(Error::Differs(super::OTHER_NAME));
+        }
+        if partial.size != order.size {
+            return Err(Error::Differs(super::OTHER_SIZE));
+        }
+        let partial = Arc::clone(partial);
+        let mut held = lock(&partial.held);
+        // Whoever held it before may be gone; then nobody hears of this.
+        self.done.push_back(Done::Taken(held.1));
+        held.1 = key;
+        held.2 += 1;
+        let (offset, holder) = (held.0.len() as u64, held.2);
+        drop(held);
+        let upload = MemoryUpload {
+            name: order.name.clone(),
+            conflict: order.conflict,
+            bytes: Vec::new(),
+            partial: Some((partial, holder)),
+        };
+        self.wake();
+        Ok(Opening::Resumed(upload, offset))
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            wake();
+        }
     }
 
     fn finish(&self, upload: MemoryUpload, seal: Seal) -> Result<Receipt, Error> {
@@ -97,7 +171,7 @@ impl Store for MemoryStore {
         self.wake = Some(wake);
     }
 
-    fn begin(&mut self, order: &Order, _: Key) -> Result<Opening<MemoryUpload>, Error> {
+    fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<MemoryUpload>, Error> {
         // Looking first is left out: the same bytes are recognised by the commit.
         if let Some(name) = &order.name
             && order.conflict == Conflict::Error
@@ -106,11 +180,15 @@ impl Store for MemoryStore {
         {
             return Err(Error::Exists);
         }
+        if let Some(id) = &order.upload {
+            return self.resume(id, order, key);
+        }
         let (name, conflict) = (order.name.clone(), order.conflict);
         Ok(Opening::Open(MemoryUpload {
             name,
             conflict,
             bytes: Vec::new(),
+            partial: None,
         }))
     }
 
@@ -119,16 +197,42 @@ impl Store for MemoryStore {
     }
 
     fn write(&mut self, upload: &mut MemoryUpload, bytes: &[u8]) -> Result<(), Error> {
-        upload.bytes.extend_from_slice(bytes);
+        let Some((partial, holder)) = &upload.partial else {
+            upload.bytes.extend_from_slice(bytes);
+            return Ok(());
+        };
+        let mut held = lock(&partial.held);
+        if held.2 != *holder {
+            return Err(Error::Taken);
+        }
+        held.0.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn commit(&mut self, upload: MemoryUpload, seal: Seal, key: Key) {
-        let stored = self.finish(upload, seal);
+    fn commit(&mut self, mut upload: MemoryUpload, seal: Seal, key: Key) {
+        let stored = if upload.is_taken() {
+            Err(Error::Taken)
+        } else {
+            if let Some((partial, _)) = upload.partial.take() {
+                upload.bytes = std::mem::take(&mut lock(&partial.held).0);
+                self.partials.remove(&partial.id);
+            }
+            self.finish(upload, seal)
+        };
         self.done.push_back(Done::Stored(key, stored));
-        if let Some(wake) = &self.wake {
-            wake();
+        self.wake();
+    }
+
+    fn discard(&mut self, upload: MemoryUpload) {
+        if let Some((partial, _)) = &upload.partial
+            && !upload.is_taken()
+        {
+            self.partials.remove(&partial.id);
         }
+    }
+
+    fn was_taken(&self, upload: &MemoryUpload) -> bool {
+        upload.is_taken()
     }
 
     fn poll_done(&mut self) -> Option<Done> {
@@ -208,5 +312,70 @@ mod tests {
             "{unnamed}"
         );
         assert_eq!(memory.files().names().len(), 3);
+    }
+
+    fn resumable(name: &str, size: u64) -> Order {
+        Order {
+            name: Name::parse(name, Default::default()).ok(),
+            size: Some(size),
+            upload: UploadId::parse("id"),
+            ..Order::default()
+        }
+    }
+
+    fn resume(memory: &mut MemoryStore, order: &Order) -> (MemoryUpload, u64) {
+        match memory.begin(order, KEY) {
+            Ok(Opening::Resumed(upload, offset)) => (upload, offset),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_upload_is_gone_on_with_from_where_it_was_left_or_taken_over() {
+        let mut memory = MemoryStore::new();
+        let order = resumable("a", 6);
+        let (mut first, offset) = resume(&mut memory, &order);
+        assert_eq!(offset, 0);
+        memory.write(&mut first, b"12").expect("room");
+        drop(first);
+        let (mut second, offset) = resume(&mut memory, &order);
+        assert_eq!(offset, 2);
+        memory.write(&mut second, b"34").expect("room");
+        let (mut third, offset) = resume(&mut memory, &order);
+        assert_eq!(offset, 4);
+        assert!(memory.was_taken(&second) && !memory.was_taken(&third));
+        assert!(matches!(memory.write(&mut second, b"x"), Err(Error::Taken)));
+        memory.discard(second);
+        memory.write(&mut third, b"56").expect("room");
+        memory.commit(
+            third,
+            Seal {
+                size: 6,
+                digest: None,
+            },
+            KEY,
+        );
+        assert_eq!(memory.files().get("a").as_deref(), Some(&b"123456"[..]));
+        order_is_forgotten(&mut memory);
+    }
+
+    fn order_is_forgotten(memory: &mut MemoryStore) {
+        assert!(matches!(
+            memory.begin(&resumable("a", 6), KEY),
+            Err(Error::Exists)
+        ));
+        assert_eq!(resume(memory, &resumable("b", 7)).1, 0);
+    }
+
+    #[test]
+    fn another_name_or_size_is_another_upload_and_refused() {
+        let mut memory = MemoryStore::new();
+        drop(resume(&mut memory, &resumable("a", 6)));
+        for (order, what) in [(resumable("b", 6), "name"), (resumable("a", 7), "size")] {
+            match memory.begin(&order, KEY) {
+                Err(Error::Differs(why)) => assert!(why.contains(what), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -30,9 +30,15 @@ pub const IN_ORDER_SIZE: u64 = 8 << 20;
 // A connection lets only such uploads be committed behind each other.
 const _: () = assert!(RUN_AHEAD_SIZE <= IN_ORDER_SIZE);
 
+/// What a client is told that goes on with an upload it announced otherwise before.
+const OTHER_NAME: &str = "an upload of that id was announced with another name";
+const OTHER_SIZE: &str = "an upload of that id was announced with another size";
+
 /// A place that uploads land in.
 pub trait Store {
-    /// An upload that is being written. Dropped before its commit, it leaves nothing.
+    /// An upload that is being written. Dropped before its commit, it leaves nothing that has a
+    /// client's name: one that has an id can be resumed, where the store does that, and any other
+    /// is gone.
     type Upload: Debug;
 
     /// What to call, from any thread, when [`Store::poll_done`] has something.
@@ -42,8 +48,8 @@ pub trait Store {
     /// nothing but the space: limits are the protocol's business.
     ///
     /// # Errors
-    /// [`Error::Exists`] where that is certain already, [`Error::Full`], [`Error::Io`], and
-    /// [`Error::Failed`] after a disk has failed to sync.
+    /// [`Error::Exists`] where that is certain already, [`Error::Differs`], [`Error::Full`],
+    /// [`Error::Io`], and [`Error::Failed`] after a disk has failed to sync.
     fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<Self::Upload>, Error>;
 
     /// Makes sure that there is room for `total` bytes in all.
@@ -71,6 +77,17 @@ pub trait Store {
 
     /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended.
     fn commit(&mut self, upload: Self::Upload, seal: Seal, key: Key);
+
+    /// Throws an upload away, even one that could be resumed.
+    fn discard(&mut self, upload: Self::Upload) {
+        drop(upload);
+    }
+
+    /// Whether an upload with the same id was begun after this one, and goes on with its bytes.
+    fn was_taken(&self, upload: &Self::Upload) -> bool {
+        let _ = upload;
+        false
+    }
 
     /// Hands on what was collected: a store may wait with its commits until this is called, or
     /// [`Store::poll_done`], so that those of one turn of the loop are handed over together.
@@ -101,6 +118,11 @@ pub enum Opening<U> {
     Reserving(U),
     /// A file of that name is being compared with the announced digest; [`Done::Looked`] tells.
     Looking,
+    /// The upload is open and can be resumed; it has so many bytes already.
+    Resumed(U, u64),
+    /// The same, once [`Done::Resumed`] has told how many; or [`Done::Looked`], where the upload
+    /// that it would have gone on with got its name meanwhile.
+    Resuming(U),
 }
 
 /// How a reservation went.
@@ -119,6 +141,10 @@ pub enum Done {
     Looked(Key, Result<Option<Receipt>, Error>),
     /// Space was reserved, or there is none.
     Reserved(Key, Result<(), Error>),
+    /// An upload that can be resumed is open, with so many bytes.
+    Resumed(Key, Result<u64, Error>),
+    /// An open upload was taken over: [`Store::was_taken`] tells whether it is still the open one.
+    Taken(Key),
     /// A commit.
     Stored(Key, Result<Receipt, Error>),
 }
@@ -127,7 +153,11 @@ impl Done {
     /// Whom it is for.
     pub fn key(&self) -> Key {
         match self {
-            Done::Looked(key, _) | Done::Reserved(key, _) | Done::Stored(key, _) => *key,
+            Done::Looked(key, _)
+            | Done::Reserved(key, _)
+            | Done::Resumed(key, _)
+            | Done::Taken(key)
+            | Done::Stored(key, _) => *key,
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use socket2::Socket;
+use socket2::{Domain, Socket, Type};
 
 use super::GUARD;
 
@@ -24,6 +24,20 @@ impl Client {
             None => TcpStream::connect(to).map(Socket::from),
         };
         let socket = socket.expect("the server listens");
+        socket.set_read_timeout(Some(GUARD)).expect("a socket");
+        socket.set_write_timeout(Some(GUARD)).expect("a socket");
+        Client { socket }
+    }
+
+    /// Connects to `HOST:PORT` from another address of this machine.
+    pub(crate) fn connect_from(ip: [u8; 4], to: &str) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let (from, to) = (
+            SocketAddr::from((ip, 0)),
+            to.parse::<SocketAddr>().expect("an address"),
+        );
+        socket.bind(&from.into()).expect("all of 127/8 is ours");
+        socket.connect(&to.into()).expect("the server listens");
         socket.set_read_timeout(Some(GUARD)).expect("a socket");
         socket.set_write_timeout(Some(GUARD)).expect("a socket");
         Client { socket }

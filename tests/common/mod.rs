@@ -10,6 +10,7 @@ mod client;
 mod fake;
 mod lines;
 mod messages;
+mod proxy;
 mod server;
 mod tools;
 
@@ -20,6 +21,7 @@ pub(crate) use client::{Client, Reply};
 pub(crate) use fake::{Fake, Peer};
 pub(crate) use lines::Lines;
 pub(crate) use messages::{data, data_eof, data_header, digest, end, put, string};
+pub(crate) use proxy::{Cut, Proxy};
 pub(crate) use server::{Server, Starter};
 pub(crate) use tools::{
     ClosedPort, Ran, command, piecemeal, piecemeal_with_input, signal, skipped,

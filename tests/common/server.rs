@@ -206,6 +206,18 @@ impl Server {
         self.child.wait().expect("it is our child")
     }
 
+    /// Kills it, and gives what starts the next one in its folder.
+    pub(crate) fn killed(mut self, arguments: &[&str]) -> Starter {
+        // It may have ended already, which is no failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let next = Starter::new(arguments);
+        Starter {
+            home: std::mem::replace(&mut self.home, next.home),
+            ..next
+        }
+    }
+
     /// Asks it to stop, and expects it to end well.
     pub(crate) fn stop(&mut self) {
         self.signal(Signal::TERM);

@@ -13,7 +13,7 @@ use piecemeal::net::Address;
 use piecemeal::observe::{Counters, LineWriter};
 use piecemeal::proto::Moment;
 use piecemeal::server::{
-    Config, Ended, Event, Protocol, Server, possible_connections, raise_descriptor_limit,
+    Config, Ended, Event, Full, Protocol, Server, possible_connections, raise_descriptor_limit,
 };
 use piecemeal::session::Note;
 use piecemeal::store::GrowingStore;
@@ -203,7 +203,7 @@ impl Protocol for LabProtocol {
         LabMachine::new(Arc::clone(&self.0), now)
     }
 
-    fn turned_away(&self, now: Moment) -> LabMachine {
+    fn turned_away(&self, _: Full, now: Moment) -> LabMachine {
         // No task has a word for it; an end is what all of them understand.
         let settings = Settings {
             task: Task::One,

@@ -5,7 +5,7 @@
 //! down; and the peer is listened to, and what it says thrown away, until it ends too or a
 //! deadline passes.
 
-use super::upload::Target;
+use super::upload::{Body, Target};
 use super::{Drain, Receiver, State};
 use crate::proto::error::{Fault, Stalled};
 use crate::proto::limits::{LINGER_IDLE, LINGER_MOST, SKIP_TIME};
@@ -26,6 +26,30 @@ impl Receiver {
         self.target = Target::Unnamed;
         self.abort();
         self.go(cause, State::Drain(how), now);
+    }
+
+    /// The peer has ended its stream.
+    pub(super) fn peer_ended(&mut self, now: Moment) {
+        match &self.state {
+            // Between messages, or in a header: there is nobody to tell, but for what is due.
+            State::ReadType | State::ReadLen(..) => {
+                self.drain(Cause::End, Drain::SendingToEnded, now);
+            }
+            State::ReadBody(Body { left: None, .. }) => self.body_complete(Cause::End, now),
+            State::ReadText(_) | State::ReadBody(_) => {
+                let fault = match &self.state {
+                    State::ReadBody(body) if body.upload.is_resumable => Fault::CutOff,
+                    _ => Fault::Incomplete,
+                };
+                self.replies.push(Reply::Fault(fault));
+                self.drain(Cause::End, Drain::SendingToEnded, now);
+            }
+            State::Skip { left: None, .. } => self.go(Cause::End, State::Reply, now),
+            State::Skip { .. } => self.drain(Cause::End, Drain::SendingToEnded, now),
+            State::Drain(Drain::Lingering) => self.go(Cause::End, State::Closed, now),
+            State::Drain(_) => self.state = State::Drain(Drain::SendingToEnded),
+            State::Open(_) | State::Commit { .. } | State::Reply | State::Closed => {}
+        }
     }
 
     /// What is done when the [`next_deadline`](Receiver::next_deadline) has passed.

@@ -175,7 +175,12 @@ impl Receiver {
             Err(fault) => return self.refuse_name(fault, now),
             Ok(checked) => checked,
         };
-        let kept = order.look_first.then(|| Box::new(order.clone()));
+        // Should it be begun once more, then its bytes come from the first on.
+        let kept = order.look_first.then(|| Order {
+            upload: None,
+            ..order.clone()
+        });
+        let kept = kept.map(Box::new);
         self.act(Action::Begin(Box::new(order)));
         self.ask(Cause::Text, upload, Then::AnswerPut(kept), now);
     }
@@ -187,6 +192,7 @@ impl Receiver {
             digest,
             explicit_end,
             conflict,
+            upload,
         } = Put::parse(text)?;
         let name = Name::parse(&name, self.rules.names)?;
         if let (Some(limit), Some(size)) = (self.rules.max_size, size)
@@ -206,6 +212,7 @@ impl Receiver {
             conflict,
             look_first,
             digest_follows: explicit_end,
+            upload,
         };
         Ok((
             order,
@@ -214,6 +221,7 @@ impl Receiver {
                 size,
                 digest: digest.map(Box::new),
                 explicit_end,
+                is_resumable: false,
             },
         ))
     }
@@ -227,7 +235,7 @@ impl Receiver {
             Target::Upload(upload) if upload.explicit_end => match upload.ended(end, upload.have) {
                 Ok(upload) => return self.commit(Cause::Text, &upload, now),
                 Err(fault) => {
-                    self.abort();
+                    self.discard();
                     Reply::Fault(fault)
                 }
             },
@@ -258,7 +266,7 @@ impl Receiver {
         let State::Open(opening) = &mut self.state else {
             return;
         };
-        let upload = opening.upload.clone();
+        let mut upload = opening.upload.clone();
         // What stands in its place is left in the same step, below.
         match (mem::replace(&mut opening.then, Then::AnswerName), begun) {
             (Then::TakeBody(length), Err(fault)) => {
@@ -268,7 +276,7 @@ impl Receiver {
             (Then::Confirm, Ok(Begun::Present(receipt))) => {
                 self.answer(Cause::Answer, Reply::Receipt(receipt), now);
             }
-            (Then::Confirm, Ok(Begun::Open)) => {
+            (Then::Confirm, Ok(Begun::Open | Begun::Resumed { .. })) => {
                 self.abort();
                 let why = "the file that was there is gone meanwhile: announce it again";
                 self.answer(Cause::Answer, Reply::Fault(Fault::BadState(why)), now);
@@ -276,6 +284,8 @@ impl Receiver {
             (Then::Confirm, Err(fault)) => {
                 self.answer(Cause::Answer, Reply::Fault(fault), now);
             }
+            // Its client is to come back, and so it does after any other `busy`.
+            (_, Err(fault @ Fault::Held { .. })) => self.close_with(Cause::Answer, fault, now),
             (_, Err(fault)) => {
                 self.target = Target::Refused(Box::new(fault.clone()));
                 self.answer(Cause::Answer, Reply::Fault(fault), now);
@@ -288,6 +298,12 @@ impl Receiver {
                     size,
                 }));
                 self.answer(Cause::Answer, Reply::Begin { offset: size }, now);
+            }
+            (Then::AnswerPut(_), Ok(Begun::Resumed { offset })) => {
+                upload.have = offset;
+                upload.is_resumable = true;
+                self.target = Target::Upload(upload);
+                self.answer(Cause::Answer, Reply::Begin { offset }, now);
             }
             (Then::AnswerPut(_), Ok(_)) => {
                 self.target = Target::Upload(upload);
@@ -311,7 +327,7 @@ impl Receiver {
             self.answer(cause, Reply::Ok, now);
         } else if upload.size.is_some_and(|size| size != upload.have) {
             // Only a DATA_EOF can get here: any other's length was compared before.
-            self.abort();
+            self.discard();
             let fault = Fault::Digest("the stream was not as long as the PUT said");
             self.answer(cause, Reply::Fault(fault), now);
         } else {
@@ -322,7 +338,7 @@ impl Receiver {
     /// A stream of unknown length has reached the most that a file may have, and goes on.
     pub(super) fn body_too_large(&mut self, now: Moment) {
         let limit = self.rules.max_size.unwrap_or(u64::MAX);
-        self.abort();
+        self.discard();
         self.body_refused(Fault::TooLarge { limit }, now);
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Upload {
     pub(super) digest: Option<Box<Digest>>,
     /// Whether END completes it, and not the first DATA.
     pub(super) explicit_end: bool,
+    /// Whether the store keeps what came if the upload is cut off.
+    pub(super) is_resumable: bool,
 }
 
 /// What the next DATA message is for.

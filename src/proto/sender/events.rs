@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::proto::announce::Conflict;
 use crate::proto::digest::Digest;
 use crate::proto::reply::{Receipt, Refusal};
+use crate::proto::upload_id::UploadId;
 
 /// A file as it is announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct Upload {
     pub digest: Check,
     /// What to do when the name is taken; `None` leaves it to the server.
     pub conflict: Option<Conflict>,
+    /// What it is called where it is to be resumed. Only a file that waits for the answer to its
+    /// PUT, one larger than [`RUN_AHEAD_SIZE`](crate::proto::limits::RUN_AHEAD_SIZE), can be.
+    pub resume: Option<UploadId>,
 }
 
 /// How a digest travels.
@@ -45,6 +49,8 @@ impl Check {
 /// What a server's bytes have come to mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// An upload goes on from this offset, which isn't 0: the server has the bytes before it.
+    Resumed(u64, u64),
     /// An upload is stored.
     Stored(u64, Receipt),
     /// An upload is refused.

@@ -1,8 +1,11 @@
+mod resuming;
+mod streaming;
+
 use super::*;
 use crate::proto::error::{Code, Fault};
 use crate::proto::machine::{Action, Begun, Machine, Want};
 use crate::proto::receiver::Receiver;
-use crate::proto::{Reply, Rules};
+use crate::proto::{Receipt, Reply, Rules, UploadId};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ fn upload(id: u64, size: u64, digest: Check) -> Upload {
         size,
         digest,
         conflict: None,
+        resume: None,
     }
 }
 
@@ -279,7 +283,7 @@ impl Link {
                     };
                     self.commits.push((ticket, receipt, bytes));
                 }
-                Action::Abort | Action::FinishSending => self.open.clear(),
+                Action::Abort | Action::Discard | Action::FinishSending => self.open.clear(),
                 Action::Show(_) | Action::Remark(_) | Action::Write(_) => {
                     panic!("files are sent, and nothing is shown")
                 }

@@ -5,13 +5,17 @@
 //! hands the file to the committer, which only has to name it.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
 use super::committer::Job;
 use super::digest::{self, Chase};
+use super::keep::put_away;
+use super::record::Facts;
 use super::reports::Reports;
+use super::resume::put_away_closed;
 use super::root::Root;
 use super::unfinished::Unfinished;
 use crate::store::{Done, Key};
@@ -33,6 +37,46 @@ pub(super) enum Task {
     },
     /// A large upload is complete.
     Sync(Job),
+    /// An upload that can be resumed was cut off after so many bytes.
+    Keep(Kept),
+    /// The same, and its file was closed, since enough others wait with theirs.
+    KeepClosed(Box<Facts>),
+}
+
+/// Uploads that were cut off and wait, with their files open, to be put away. Their descriptors
+/// are nobody's claim, so there can't be many.
+const KEPT_OPEN: usize = 8;
+
+/// An upload that was cut off, still open.
+#[derive(Debug)]
+pub(super) struct Kept {
+    unfinished: Arc<Unfinished>,
+    length: u64,
+    /// How many there are of these.
+    count: Arc<AtomicUsize>,
+}
+
+impl Task {
+    /// Has an upload put away that was cut off after so many bytes. Its lock is free when that is
+    /// done.
+    pub(super) fn keep(unfinished: Arc<Unfinished>, length: u64, count: &Arc<AtomicUsize>) -> Task {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let kept = Kept {
+            unfinished,
+            length,
+            count: Arc::clone(count),
+        };
+        match kept.unfinished.facts().filter(|_| before >= KEPT_OPEN) {
+            Some(facts) => Task::KeepClosed(facts),
+            None => Task::Keep(kept),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A large upload that was given up. Its blocks are given back by a thread that does nothing
@@ -99,6 +143,12 @@ fn work(root: &Root, task: Task, jobs: &Sender<Vec<Job>>, reports: &Reports, blo
                 let reserved = unfinished.reserve(total);
                 drop(unfinished);
                 reports.send([Done::Reserved(key, reserved)]);
+            }
+        }
+        Task::Keep(kept) => put_away(root, &kept.unfinished, kept.length),
+        Task::KeepClosed(facts) => {
+            if let Err(error) = put_away_closed(root, &facts) {
+                log::debug!("an upload that was cut off is left as it is: {error}");
             }
         }
         Task::Sync(mut job) => {

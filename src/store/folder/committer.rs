@@ -45,6 +45,14 @@ pub(super) struct Job {
     pub(super) key: Key,
 }
 
+impl Drop for Job {
+    /// Whatever became of it, what has not got its name now is not to be resumed: its bytes were
+    /// the wrong ones, or the disk failed, or the file is there already.
+    fn drop(&mut self) {
+        self.unfinished.discard();
+    }
+}
+
 impl Job {
     /// Checks length and digest, and syncs the bytes.
     pub(super) fn make_safe(&mut self, root: &Root, block: &mut [u8]) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::record::State;
 use super::root::Root;
 use super::unfinished::Unfinished;
 use super::writeback;
@@ -13,6 +14,10 @@ use crate::store::Error;
 
 /// How much of a file is read at a time.
 const BLOCK: usize = 256 << 10;
+
+/// An upload that can be resumed is synced whenever it has grown by so much, and its record says
+/// so: a power cut costs no more. (The death of the server costs nothing.)
+const CHECKPOINT: u64 = if cfg!(test) { 16 << 20 } else { 256 << 20 };
 
 /// How far the digest, and the writeback, of a growing file have come.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub(super) struct Chase {
 #[derive(Debug, Default)]
 struct Followed {
     bytes: u64,
+    /// Bytes that a record says are safe, where there is one.
+    synced: u64,
     hasher: blake3::Hasher,
 }
 
@@ -57,7 +64,20 @@ impl Chase {
             at.hasher = hasher;
         }
         at.bytes = from.max(to);
+        if self.unfinished.is_resumable() && at.bytes - at.synced >= CHECKPOINT {
+            self.checkpoint(root, at.bytes)?;
+            at.synced = at.bytes;
+        }
         Ok(())
+    }
+
+    /// Makes sure that so many bytes can be gone on from after a power cut.
+    fn checkpoint(&self, root: &Root, bytes: u64) -> Result<(), Error> {
+        let synced = self.unfinished.file.sync_data();
+        synced
+            .inspect_err(|_| root.set_failed())
+            .and_then(|()| self.unfinished.write_record(State::open(bytes), true))
+            .map_err(|error| Error::from_call("sync a partial upload", error))
     }
 
     /// The digest of the first `size` bytes, of which most were read before.

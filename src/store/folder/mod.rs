@@ -16,17 +16,24 @@
 //! Where nothing is synced and only a few small ones wait, the loop's thread gives them their names
 //! itself.
 //!
-//! Beside these, one thread compares files that are there with announced digests, and one gives
-//! back the blocks of large uploads that were given up. So one fsync of the folder serves a whole batch, and small files never wait for the disk to
-//! swallow somebody's gigabytes.
+//! Beside these, one thread compares files that are there with announced digests, one opens uploads
+//! that can be resumed, and one gives back the blocks of large uploads that were given up. So one
+//! fsync of the folder serves a whole batch, and small files never wait for the disk to swallow
+//! somebody's gigabytes.
 
 mod bulk;
 mod committer;
+mod count;
 mod digest;
 mod journal;
+mod keep;
 mod look;
+mod partials;
+mod record;
 mod reports;
+mod resume;
 mod root;
+mod space;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -40,6 +47,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
@@ -48,8 +56,12 @@ use crate::proto::{Conflict, Name, Order, Seal};
 use bulk::{Discard, Task};
 use committer::{Committing, Job};
 use look::Look;
+pub use partials::{PARTIAL_TTL, Partials};
+use record::Facts;
 use reports::Reports;
+use resume::Resume;
 use root::{Naming, Root};
+pub use space::Space;
 pub use upload::FolderUpload;
 
 /// Given-up uploads whose blocks wait to be given back. Their descriptors are nobody's claim, so
@@ -77,6 +89,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct FolderStore {
     root: Arc<Root>,
+    partials: Partials,
     done: Receiver<Done>,
     reports: Reports,
     /// Small uploads that are complete, until the turn of the loop is over: one hand-over wakes the
@@ -98,29 +111,56 @@ struct Queues {
     jobs: Sender<Vec<Job>>,
     tasks: Sender<Task>,
     looks: Sender<Look>,
+    resumes: Sender<Resume>,
     discards: SyncSender<Discard>,
+    /// Uploads that were cut off and wait, open, to be put away.
+    kept_open: Arc<AtomicUsize>,
 }
 
 impl FolderStore {
     /// Opens a folder, and makes it if it is missing. Removes what a killed server left
-    /// unfinished; what another running one has unfinished stays.
+    /// unfinished, but for uploads that can be resumed; what another running one has unfinished
+    /// stays.
     ///
     /// # Errors
     /// Where the folder can't be made, opened or written to; the error names it.
     pub fn open(path: &Path, durability: Durability) -> io::Result<FolderStore> {
-        FolderStore::with_root(Root::open(path, durability, Naming::Best)?)
+        FolderStore::open_with(path, durability, &Partials::default())
     }
 
-    fn with_root(root: Root) -> io::Result<FolderStore> {
+    /// The same, and uploads that can be resumed are kept as `partials` says. Where several stores
+    /// of one process are of the same folder, they are given clones of the same, so that an upload
+    /// can be taken over from one to another.
+    ///
+    /// # Errors
+    /// Those of [`FolderStore::open`].
+    pub fn open_with(
+        path: &Path,
+        durability: Durability,
+        partials: &Partials,
+    ) -> io::Result<FolderStore> {
+        let root = Root::open(path, durability, Naming::Best, partials.ttl())?;
+        FolderStore::with_root(root, partials.clone())
+    }
+
+    fn with_root(root: Root, partials: Partials) -> io::Result<FolderStore> {
         let root = Arc::new(root);
         let (jobs, job_queue) = channel();
         let (tasks, task_queue) = channel();
         let (looks, look_queue) = channel();
+        let (resumes, resume_queue) = channel();
         let (discards, discard_queue) = sync_channel(DISCARDS);
         let (report, done) = channel();
         let reports = Reports::new(report);
         let committer = committer::start(Arc::clone(&root), job_queue, reports.clone())?;
         let mut threads = bulk::start(&root, task_queue, &jobs, &reports)?;
+        threads.push(resume::start(
+            Arc::clone(&root),
+            partials.ttl(),
+            resume_queue,
+            looks.clone(),
+            reports.clone(),
+        )?);
         threads.push(look::start(Arc::clone(&root), look_queue, reports.clone())?);
         threads.push(bulk::start_discarding(discard_queue)?);
         // Last, since they are waited for in this order, and the bulk workers feed it.
@@ -129,10 +169,13 @@ impl FolderStore {
             jobs,
             tasks,
             looks,
+            resumes,
             discards,
+            kept_open: Arc::default(),
         };
         Ok(FolderStore {
             root,
+            partials,
             done,
             reports,
             complete: Vec::new(),
@@ -147,6 +190,24 @@ impl FolderStore {
     /// How its files are kept until they have a name, for a start-up line.
     pub fn description(&self) -> &'static str {
         self.root.description()
+    }
+
+    /// Limits the bytes that the folder may hold, and those that have to stay free on its file
+    /// system. With a quota, what the folder holds is counted now, which takes a second or two for
+    /// a million files. Other stores of the same folder are to [share](FolderStore::share) what
+    /// this returns.
+    ///
+    /// # Errors
+    /// Where the folder can't be read.
+    pub fn limit(&mut self, quota: Option<u64>, min_free: Option<u64>) -> io::Result<Arc<Space>> {
+        let space = Space::open(self.root.folder()?, quota, min_free)?;
+        self.share(&space);
+        Ok(space)
+    }
+
+    /// Keeps to limits together with other stores of the same folder.
+    pub fn share(&mut self, space: &Arc<Space>) {
+        self.root.limit(Arc::clone(space));
     }
 
     /// Looks whether a name is taken, where that matters: overwriting and renaming don't mind.
@@ -186,7 +247,28 @@ impl FolderStore {
             && self.under_way == jobs.len()
             && jobs.len() <= AT_ONCE
             && bytes <= AT_ONCE_BYTES
-            && jobs.iter().all(|job| job.conflict != Conflict::Overwrite)
+            && jobs
+                .iter()
+                .all(|job| job.conflict != Conflict::Overwrite && !job.unfinished.is_resumable())
+    }
+
+    /// Goes on with an upload that was cut off, or begins one that can be gone on with.
+    fn resume(&self, facts: Facts, order: &Order, key: Key) -> Result<FolderUpload, Error> {
+        if order.size.is_some_and(|size| i64::try_from(size).is_err()) {
+            return Err(Error::TooBig);
+        }
+        let claim = self.partials.claim(&facts, key, &self.reports)?;
+        let queues = Arc::downgrade(self.queues());
+        let (upload, opened) = FolderUpload::resume(order, queues, claim);
+        // The thread lives as long as the store.
+        let _ = self.queues().resumes.send(Resume {
+            facts,
+            digest: order.digest,
+            key,
+            opened,
+            waits_since: None,
+        });
+        Ok(upload)
     }
 
     /// A thread has died, and nothing will be stored any more.
@@ -219,6 +301,14 @@ impl Store for FolderStore {
         {
             return Ok(opening);
         }
+        if let (Some(name), Some(id), Some(_)) = (&order.name, &order.upload, self.partials.ttl()) {
+            let facts = Facts {
+                id: id.clone(),
+                name: name.clone(),
+                size: order.size,
+            };
+            return Ok(Opening::Resuming(self.resume(facts, order, key)?));
+        }
         let queues = Arc::downgrade(self.queues());
         let mut upload = FolderUpload::create(&self.root, order, queues)?;
         let reserved = order.size.map(|size| upload.reserve(size, key));
@@ -250,7 +340,7 @@ impl Store for FolderStore {
         upload.splice(pipe, most)
     }
 
-    fn commit(&mut self, upload: FolderUpload, seal: Seal, key: Key) {
+    fn commit(&mut self, mut upload: FolderUpload, seal: Seal, key: Key) {
         let large = upload.written() > IN_ORDER_SIZE;
         let job = upload.into_job(seal, key);
         self.under_way += 1;
@@ -259,6 +349,14 @@ impl Store for FolderStore {
         } else if self.queues().tasks.send(Task::Sync(job)).is_err() {
             self.died([key]);
         }
+    }
+
+    fn discard(&mut self, upload: FolderUpload) {
+        upload.discard();
+    }
+
+    fn was_taken(&self, upload: &FolderUpload) -> bool {
+        upload.is_taken()
     }
 
     fn flush(&mut self) {

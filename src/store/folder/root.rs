@@ -7,11 +7,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::space::{Reservation, Space};
 use super::unfinished::{Partial, Unfinished};
+use super::work::Sweep;
 use super::{Durability, journal, together, work};
 use crate::store::Error;
 use crate::store::place::move_to_free_name;
@@ -41,13 +44,21 @@ pub(super) struct Root {
     /// Whether one call may sync all that the file system has.
     syncs_together: bool,
     pub(super) durable: bool,
+    /// What the folder may take up, if that is limited.
+    space: OnceLock<Arc<Space>>,
     failed: AtomicBool,
     closing: AtomicBool,
 }
 
 impl Root {
     /// Opens a folder, making it where it is missing, and finds out what its file system can do.
-    pub(super) fn open(path: &Path, durability: Durability, naming: Naming) -> io::Result<Root> {
+    /// Uploads that were abandoned for longer than `ttl` are removed.
+    pub(super) fn open(
+        path: &Path,
+        durability: Durability,
+        naming: Naming,
+        ttl: Option<Duration>,
+    ) -> io::Result<Root> {
         let named = |doing: &str, error: io::Error| {
             let shown =
                 crate::proto::text::escaped(path.as_os_str().as_encoded_bytes()).to_string();
@@ -68,10 +79,11 @@ impl Root {
             links_need_sync: false,
             syncs_together: durable && together::is_trusted(),
             durable,
+            space: OnceLock::new(),
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
-        work::sweep(&root.folder).map_err(|error| named("clean up", error))?;
+        work::sweep(&root.folder, Sweep::Start, ttl).map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
         root.links_need_sync = root.nameless && durable && !journal::keeps_links(&root.folder);
         if !root.nameless {
@@ -82,6 +94,11 @@ impl Root {
             );
         }
         Ok(root)
+    }
+
+    /// Removes uploads that were abandoned for longer than `ttl`.
+    pub(super) fn sweep_partials(&self, ttl: Option<Duration>) -> io::Result<()> {
+        work::sweep(&self.folder, Sweep::Running, ttl)
     }
 
     pub(super) fn description(&self) -> &'static str {
@@ -110,6 +127,45 @@ impl Root {
         self.closing.store(true, Ordering::Relaxed);
     }
 
+    /// Limits what the folder may take up.
+    pub(super) fn limit(&self, space: Arc<Space>) {
+        if self.space.set(space).is_err() {
+            log::error!("a folder keeps the limits that it was first given");
+        }
+    }
+
+    /// The folder's own descriptor, once more.
+    pub(super) fn folder(&self) -> io::Result<OwnedFd> {
+        self.folder.try_clone()
+    }
+
+    /// Reserves space for an upload, as far as its size is known, where space is limited.
+    pub(super) fn reserve(&self, size: Option<u64>) -> Result<Option<Reservation>, Error> {
+        let space = self.space.get();
+        space
+            .map(|space| space.reserve(size.unwrap_or(0)))
+            .transpose()
+    }
+
+    /// The same for an upload of which some bytes rest in the work folder.
+    pub(super) fn resume(
+        &self,
+        resting: u64,
+        size: Option<u64>,
+    ) -> Result<Option<Reservation>, Error> {
+        let space = self.space.get();
+        space
+            .map(|space| space.resume(resting, size.unwrap_or(resting)))
+            .transpose()
+    }
+
+    /// A file of so many bytes that was counted is gone.
+    pub(super) fn is_freed(&self, size: u64) {
+        if let Some(space) = self.space.get() {
+            space.is_freed(size);
+        }
+    }
+
     /// Makes a file that nobody sees.
     pub(super) fn create(&self) -> Result<Unfinished, Error> {
         let access = OFlags::RDWR | OFlags::CLOEXEC;
@@ -125,7 +181,14 @@ impl Root {
             rustix::fs::openat(&work, &name, access | OFlags::CREATE | OFlags::EXCL, mode)
                 .map_err(|error| Error::from_call("create a file", error))?
                 .into();
-        let unfinished = Unfinished::new(file, Some(Partial { work, name }));
+        let unfinished = Unfinished::new(
+            file,
+            Some(Partial {
+                work,
+                name,
+                facts: None,
+            }),
+        );
         // Another server's sweep may be here before the lock, or have been.
         let is_mine = unfinished.lock()?
             && rustix::fs::fstat(&unfinished.file).is_ok_and(|facts| facts.st_nlink > 0);
@@ -144,7 +207,10 @@ impl Root {
             Some(partial) => self.move_partial(partial, name),
         };
         match placed {
-            Ok(()) => *partial = None,
+            Ok(()) => {
+                has_name(&mut partial);
+                unfinished.becomes_stored();
+            }
             Err(Errno::EXIST) => return Err(Error::Exists),
             Err(error) => return Err(Error::from_call("give a file its name", error)),
         }
@@ -163,13 +229,21 @@ impl Root {
             let hidden = Partial {
                 work: self.shared_work()?,
                 name: work::part_name(),
+                facts: None,
             };
             unfinished.lock()?;
             self.link_nameless(&unfinished.file, &hidden.work, &hidden.name)
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
         }
-        if let Some(Partial { work, name: hidden }) = &*partial {
+        let replaced = match self.space.get() {
+            Some(space) => self.plain_size_of(name).map(|size| (space, size)),
+            None => None,
+        };
+        if let Some(Partial {
+            work, name: hidden, ..
+        }) = &*partial
+        {
             rustix::fs::renameat(work, hidden, &self.folder, name).map_err(
                 |error| match error {
                     // A folder has the name: that is nothing to overwrite.
@@ -178,8 +252,19 @@ impl Root {
                 },
             )?;
         }
-        *partial = None;
+        has_name(&mut partial);
+        unfinished.becomes_stored();
+        if let Some((space, size)) = replaced {
+            space.is_freed(size);
+        }
         Ok(())
+    }
+
+    /// The size of a plain file, if one has the name: what counts against a quota.
+    fn plain_size_of(&self, name: &str) -> Option<u64> {
+        let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        is_plain.then(|| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
     /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync
@@ -242,7 +327,9 @@ impl Root {
     }
 
     fn move_partial(&self, partial: &Partial, name: &str) -> Result<(), Errno> {
-        let Partial { work, name: hidden } = partial;
+        let Partial {
+            work, name: hidden, ..
+        } = partial;
         move_to_free_name((&**work, hidden), (&self.folder, name))
     }
 
@@ -279,7 +366,7 @@ impl Root {
         Ok(self.work.get_or_init(|| Arc::new(work)))
     }
 
-    fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
+    pub(super) fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
         self.work()
             .cloned()
             .map_err(|error| Error::from_call("open .piecemeal", error))
@@ -291,6 +378,13 @@ impl Drop for Root {
         if let Some(work) = self.work.get() {
             work::remove(&self.folder, work);
         }
+    }
+}
+
+/// A file has got its name, so its other one is gone.
+fn has_name(partial: &mut Option<Partial>) {
+    if let Some(partial) = partial.take() {
+        partial.remove_record();
     }
 }
 

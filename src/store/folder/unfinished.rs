@@ -1,36 +1,95 @@
 //! A file that has not got its name yet.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use super::record::{Facts, State};
+use super::space::Reservation;
 use crate::store::Error;
 
-/// A file that has not got its name yet. Dropped, it is gone.
+/// A file that has not got its name yet. Dropped, it is gone, unless it can be resumed.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     pub(super) file: File,
     /// Its name in the work folder, where it needs one. Such a file is locked, so that another
     /// server's sweep leaves it alone.
     partial: Mutex<Option<Partial>>,
+    is_resumable: bool,
+    /// Its space, where the folder has limits. Boxed: most folders have none.
+    reservation: Mutex<Option<Box<Reservation>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) work: Arc<OwnedFd>,
     pub(super) name: String,
+    /// What its record says, where it can be resumed.
+    pub(super) facts: Option<Box<Facts>>,
 }
 
 impl Unfinished {
     /// A file that was just made, with its name in the work folder, if it has one.
     pub(super) fn new(file: File, partial: Option<Partial>) -> Unfinished {
+        let facts = partial.as_ref().and_then(|partial| partial.facts.as_ref());
         Unfinished {
             file,
+            is_resumable: facts.is_some(),
             partial: Mutex::new(partial),
+            reservation: Mutex::default(),
         }
+    }
+
+    /// Whether it is kept when it is dropped.
+    pub(super) fn is_resumable(&self) -> bool {
+        self.is_resumable
+    }
+
+    /// The same, with the space that was reserved for it.
+    pub(super) fn with_reservation(self, reservation: Option<Reservation>) -> Unfinished {
+        *self.reservation() = reservation.map(Box::new);
+        self
+    }
+
+    /// The bytes that are reserved for it; `None` where space is not limited.
+    pub(super) fn room(&self) -> Option<u64> {
+        let reservation = self.reservation();
+        reservation.as_ref().map(|reservation| reservation.bytes())
+    }
+
+    /// Makes sure that it may have `need` bytes in all, of which some are written, and tries to get
+    /// `wish`. Returns up to which size nothing needs to be asked again.
+    pub(super) fn grow(&self, written: u64, need: u64, wish: u64) -> Result<u64, Error> {
+        match &mut *self.reservation() {
+            Some(reservation) => {
+                reservation.is_written(written);
+                reservation.grow(need, wish)
+            }
+            None => Ok(u64::MAX),
+        }
+    }
+
+    /// It was given a name, so its space is taken for good.
+    pub(super) fn becomes_stored(&self) {
+        if let Some(reservation) = self.reservation().take() {
+            let size = self.file.metadata().map_or(0, |facts| facts.len());
+            reservation.becomes_stored(size);
+        }
+    }
+
+    /// It will get no name: its space is anybody's, also while its blocks are still being freed.
+    pub(super) fn give_back(&self) {
+        drop(self.reservation().take());
+    }
+
+    fn reservation(&self) -> MutexGuard<'_, Option<Box<Reservation>>> {
+        self.reservation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that it belongs to a server that runs. Returns whether nobody else has a lock on it.
@@ -46,10 +105,41 @@ impl Unfinished {
     pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
         // The size stays what was written, so that a hole is never taken for data.
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
+            Ok(()) => {
+                if let Some(reservation) = &mut *self.reservation() {
+                    reservation.is_allocated();
+                }
+                Ok(())
+            }
             // A file system that can't reserve says so; the writes will tell.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(Errno::FBIG) => Err(Error::TooBig),
             Err(error) => Err(Error::from_call("reserve space", error)),
+        }
+    }
+
+    /// Replaces its record, as long as it can be resumed and has no name yet.
+    pub(super) fn write_record(&self, state: State, durably: bool) -> io::Result<()> {
+        match &*self.partial() {
+            Some(Partial {
+                work,
+                facts: Some(facts),
+                ..
+            }) => facts.write(work, state, durably),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it was announced as, where it can be resumed.
+    pub(super) fn facts(&self) -> Option<Box<Facts>> {
+        self.partial().as_ref()?.facts.clone()
+    }
+
+    /// Throws it away, even if it could be resumed, unless it has its name.
+    pub(super) fn discard(&self) {
+        if let Some(partial) = self.partial().take() {
+            let _ = rustix::fs::unlinkat(&*partial.work, &partial.name, AtFlags::empty());
+            partial.remove_record();
         }
     }
 
@@ -58,10 +148,22 @@ impl Unfinished {
     }
 }
 
+impl Partial {
+    /// Removes its record, if it has one: there is nothing left to resume.
+    pub(super) fn remove_record(self) {
+        if let Some(facts) = self.facts {
+            let _ = rustix::fs::unlinkat(&*self.work, facts.record_name(), AtFlags::empty());
+        }
+    }
+}
+
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(Partial { work, name }) = self.partial().take() {
-            let _ = rustix::fs::unlinkat(&*work, &name, AtFlags::empty());
+        if !self.is_resumable {
+            self.discard();
+        } else if self.partial().is_some() {
+            // It stays where it is, and so does its space.
+            self.becomes_stored();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
@@ -11,15 +11,18 @@ use super::Queues;
 use super::bulk::{Discard, Task};
 use super::committer::Job;
 use super::digest::Chase;
+use super::partials::Claim;
+use super::resume::Opened;
 use super::root::Root;
 use super::unfinished::Unfinished;
 use crate::proto::{Conflict, Name, Order, Seal};
 use crate::store::{Error, IN_ORDER_SIZE, Key, Reserved};
 
-/// A bulk worker hears of a growing file whenever it has grown by so much.
+/// A bulk worker hears of a growing file whenever it has grown by so much; so do the folder's
+/// limits, if it has any.
 const STEP: u64 = 8 << 20;
 /// Space is reserved from this size on; for less, the first write says as much.
-const RESERVE_FROM: u64 = 1 << 20;
+pub(super) const RESERVE_FROM: u64 = 1 << 20;
 /// From this size on a worker does it: 1 GiB takes some 4 ms, and 50 GiB some 70.
 const RESERVE_LATER_FROM: u64 = 64 << 20;
 
@@ -32,37 +35,115 @@ pub struct FolderUpload {
     conflict: Conflict,
     written: u64,
     reserved: u64,
+    /// Up to which size the folder's limits need not be asked.
+    room: u64,
     /// What a bulk worker does for it meanwhile, once it has grown large.
     chase: Option<Arc<Chase>>,
     told: u64,
     wants_digest: bool,
     /// The store's threads, as long as the store is there.
     queues: Weak<Queues>,
+    resumable: Option<Box<Resumable>>,
+}
+
+/// What an upload has besides that can be resumed.
+#[derive(Debug)]
+struct Resumable {
+    claim: Claim,
+    /// Its file, once that is open; and then the upload takes it from here.
+    opened: Arc<OnceLock<Opened>>,
+    /// Whether it is not to be kept after all.
+    is_discarded: bool,
 }
 
 impl FolderUpload {
     pub(super) fn create(root: &Root, order: &Order, queues: Weak<Queues>) -> Result<Self, Error> {
-        Ok(FolderUpload {
-            unfinished: Some(Arc::new(root.create()?)),
+        let reservation = root.reserve(order.size)?;
+        let unfinished = root.create()?.with_reservation(reservation);
+        let room = unfinished.room();
+        let mut upload = FolderUpload::new(Some(Arc::new(unfinished)), order, queues, None);
+        upload.room = room.map_or(u64::MAX, |room| room.min(STEP));
+        Ok(upload)
+    }
+
+    /// An upload that waits for its file, and the place that the file is to be put into.
+    pub(super) fn resume(
+        order: &Order,
+        queues: Weak<Queues>,
+        claim: Claim,
+    ) -> (Self, Weak<OnceLock<Opened>>) {
+        let opened = Arc::default();
+        let place = Arc::downgrade(&opened);
+        let resumable = Resumable {
+            claim,
+            opened,
+            is_discarded: false,
+        };
+        let upload = FolderUpload::new(None, order, queues, Some(Box::new(resumable)));
+        (upload, place)
+    }
+
+    fn new(
+        unfinished: Option<Arc<Unfinished>>,
+        order: &Order,
+        queues: Weak<Queues>,
+        resumable: Option<Box<Resumable>>,
+    ) -> FolderUpload {
+        FolderUpload {
+            unfinished,
             name: order.name.clone(),
             conflict: order.conflict,
             written: 0,
             reserved: 0,
+            room: 0,
             chase: None,
             told: 0,
             wants_digest: order.digest.is_some() || order.digest_follows,
             queues,
-        })
+            resumable,
+        }
     }
 
-    /// Bytes written so far.
-    pub(super) fn written(&self) -> u64 {
+    /// Bytes written so far, on earlier connections too.
+    pub(super) fn written(&mut self) -> u64 {
+        self.adopt();
         self.written
+    }
+
+    /// Whether another connection goes on with it.
+    pub(super) fn is_taken(&self) -> bool {
+        let resumable = self.resumable.as_ref();
+        resumable.is_some_and(|resumable| resumable.claim.is_taken())
+    }
+
+    /// Throws it away, even if it could be resumed.
+    pub(super) fn discard(mut self) {
+        if let Some(resumable) = &mut self.resumable {
+            resumable.is_discarded = true;
+        }
+    }
+
+    /// Takes its file, once that is open.
+    fn adopt(&mut self) {
+        if self.unfinished.is_none()
+            && let Some(resumable) = &self.resumable
+            && let Some(Opened { unfinished, offset }) = resumable.opened.get()
+        {
+            self.unfinished = Some(Arc::clone(unfinished));
+            self.written = *offset;
+            self.reserved = *offset;
+            self.room = unfinished.room().unwrap_or(u64::MAX);
+        }
     }
 
     pub(super) fn reserve(&mut self, total: u64, key: Key) -> Result<Reserved, Error> {
         if i64::try_from(total).is_err() {
             return Err(Error::TooBig);
+        }
+        self.adopt();
+        if total > self.room {
+            self.unfinished().grow(self.written, total, total)?;
+            self.room = total.min(self.written.saturating_add(STEP));
         }
         self.reserved = self.reserved.max(total);
         if total >= RESERVE_LATER_FROM {
@@ -81,6 +162,8 @@ impl FolderUpload {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.adopt();
+        self.make_room(bytes.len())?;
         (&self.unfinished().file)
             .write_all(bytes)
             .map_err(|error| Error::from_call("write a file", error))?;
@@ -94,6 +177,8 @@ impl FolderUpload {
         pipe: BorrowedFd<'_>,
         most: usize,
     ) -> Result<Option<usize>, Error> {
+        self.adopt();
+        self.make_room(most)?;
         let file = &self.unfinished().file;
         let splice = || rustix::pipe::splice(pipe, None, file, None, most, SpliceFlags::MOVE);
         match rustix::io::retry_on_intr(splice) {
@@ -110,6 +195,24 @@ impl FolderUpload {
         }
     }
 
+    /// Makes sure that the folder's limits allow so many bytes more. They are asked for some
+    /// megabytes at a time, so that most writes cost a comparison.
+    fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
+        let need = self.written.saturating_add(bytes as u64);
+        if need > self.room {
+            // No more than was announced, if that is known: others may want it.
+            let most = if self.reserved >= need {
+                self.reserved
+            } else {
+                u64::MAX
+            };
+            let wish = need.saturating_add(STEP).min(most);
+            let granted = self.unfinished().grow(self.written, need, wish)?;
+            self.room = granted.min(wish);
+        }
+        Ok(())
+    }
+
     fn has_grown(&mut self, bytes: usize) {
         self.written += bytes as u64;
         if self.written > IN_ORDER_SIZE && self.written - self.told >= STEP {
@@ -120,6 +223,9 @@ impl FolderUpload {
     }
 
     pub(super) fn into_job(mut self, seal: Seal, key: Key) -> Job {
+        self.adopt();
+        // From now on nobody can take it over: whoever asks for it waits until it is done.
+        self.resumable = None;
         Job {
             unfinished: self.unfinished.take().expect("it is there until now"),
             name: self.name.take(),
@@ -160,9 +266,29 @@ impl FolderUpload {
 }
 
 impl Drop for FolderUpload {
+    /// What can be resumed is put away by a worker, since that waits for the disk; its lock is
+    /// free when that is done. Where the store is gone, the record speaks of a server that died,
+    /// which is good enough.
+    ///
     /// Giving back the blocks of a large file takes time that the loop doesn't have: for 50 GiB
     /// more than a second.
     fn drop(&mut self) {
+        self.adopt();
+        if let (Some(resumable), Some(unfinished)) = (self.resumable.take(), &self.unfinished) {
+            if resumable.is_discarded {
+                unfinished.discard();
+            } else if let (Some(queues), Some(file)) =
+                (self.queues.upgrade(), self.unfinished.take())
+            {
+                self.chase = None;
+                let keep = Task::keep(file, self.written, &queues.kept_open);
+                let _ = queues.tasks.send(keep);
+                return;
+            }
+        }
+        if let Some(unfinished) = &self.unfinished {
+            unfinished.give_back();
+        }
         let large = self.written.max(self.reserved) > IN_ORDER_SIZE;
         if let Some(queues) = self.queues.upgrade().filter(|_| large)
             && let Some(unfinished) = self.unfinished.take()

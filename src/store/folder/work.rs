@@ -1,8 +1,11 @@
 //! The work folder, `.piecemeal`: where files are that need a name before they are whole.
 //!
-//! It is made when it is first needed, and goes when nobody needs it. Several servers may share
+//! It is made when it is first needed, and goes when nobody needs it. `*.part` is a file under way,
+//! with a name that nobody else has. `ID.upload` and `ID.record` are an upload that can be resumed,
+//! under way or abandoned. Several servers may share
 //! it: each holds a shared lock on it, and an exclusive one on each file of its own that is in it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -10,6 +13,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::record::{RECORD, UPLOAD};
 use crate::proto::name::RESERVED;
 use crate::store::random_letters;
 
@@ -54,9 +58,19 @@ pub(super) fn remove(folder: &OwnedFd, work: &OwnedFd) {
     }
 }
 
-/// Removes what a killed server left in the work folder. A file that is locked belongs to one
-/// that runs.
-pub(super) fn sweep(folder: &OwnedFd) -> io::Result<()> {
+/// When the work folder is swept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sweep {
+    /// At the start: what a killed server left goes, but for what can be resumed.
+    Start,
+    /// Later: only what was abandoned goes.
+    Running,
+}
+
+/// Removes what nobody needs from the work folder. A file that is locked belongs to a server that
+/// runs. Uploads that can be resumed are kept until they were not changed for `ttl`; without it,
+/// they aren't kept.
+pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io::Result<()> {
     let work = match open(folder) {
         Ok(work) => work,
         Err(Errno::NOENT) => return Ok(()),
@@ -68,20 +82,64 @@ pub(super) fn sweep(folder: &OwnedFd) -> io::Result<()> {
         if name.to_bytes().starts_with(b".") || entry.file_type() == FileType::Directory {
             continue;
         }
+        let bytes = name.to_bytes();
+        let is_upload = bytes.ends_with(UPLOAD.as_bytes());
+        let is_record = bytes.ends_with(RECORD.as_bytes());
+        if when == Sweep::Running && !is_upload && !is_record {
+            continue;
+        }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&work, name, flags, Mode::empty()) {
             // Another server has just finished it.
             Err(Errno::NOENT) => continue,
-            file => file?,
-        };
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            match rustix::fs::unlinkat(&work, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
+            // A link, or a socket. None was made here.
+            Err(Errno::LOOP | Errno::NXIO | Errno::MLINK) => {
+                unlink(&work, name)?;
+                continue;
             }
+            file => File::from(file?),
+        };
+        if (is_upload || is_record) && !is_old(&file, ttl)? {
+            continue;
+        }
+        // It goes with its upload, before that, and is removed alone only where it has none.
+        if is_record && has_upload(&work, bytes) {
+            continue;
+        }
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            if is_upload {
+                unlink(&work, other_name(bytes, UPLOAD, RECORD))?;
+            }
+            unlink(&work, name)?;
         }
     }
     Ok(())
+}
+
+fn unlink(work: &OwnedFd, name: impl rustix::path::Arg) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(work, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Whether a file was not changed for `ttl`, or need not be kept at all.
+fn is_old(file: &File, ttl: Option<Duration>) -> io::Result<bool> {
+    let Some(ttl) = ttl else { return Ok(true) };
+    // A time in the future is no age.
+    let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
+    Ok(age >= ttl)
+}
+
+fn has_upload(work: &OwnedFd, record: &[u8]) -> bool {
+    let upload = other_name(record, RECORD, UPLOAD);
+    rustix::fs::statat(work, upload, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// A name with another ending.
+fn other_name(name: &[u8], ending: &str, other: &str) -> Vec<u8> {
+    let stem = name.strip_suffix(ending.as_bytes()).unwrap_or(name);
+    [stem, other.as_bytes()].concat()
 }
 
 /// A name for a file in the work folder.

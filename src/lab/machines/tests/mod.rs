@@ -145,7 +145,7 @@ impl Rig {
                 self.open.extend_from_slice(&bytes);
             }
             Action::Commit(ticket, seal) => self.commit(ticket, seal),
-            Action::Abort => self.order = None,
+            Action::Abort | Action::Discard => self.order = None,
             Action::Show(text) => self.shown.push(text.into()),
             Action::Remark(text) => self.remarks.push(text.into()),
             Action::FinishSending => {

@@ -56,6 +56,10 @@ fn session() -> Vec<u8> {
         message(Kind::End, b"nonsense"),
         put(&announced("breaks")),
         data(b"too much"),
+        put(&resumable("left")),
+        data(b"3456"),
+        put(&resumable("left")),
+        data(b"not four"),
         string("\u{fffd}"),
         data(b""),
     ]
@@ -112,16 +116,26 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         "[a-c]{1,3}",
         Just("taken".into()),
         Just("there".into()),
+        Just("left".into()),
+        Just("held".into()),
         ".{0,4}"
     ];
     let size = proptest::option::of(0u64..6);
     let digest = proptest::option::of(Just(Digest([0xbd; 32])));
-    let put_fields = (name.clone(), size.clone(), digest.clone(), any::<bool>());
+    let upload = proptest::option::of(Just("id"));
+    let put_fields = (
+        name.clone(),
+        size.clone(),
+        digest.clone(),
+        any::<bool>(),
+        upload,
+    );
     prop_oneof![
         3 => name.prop_map(|name: String| string(&name)),
         4 => proptest::collection::vec(any::<u8>(), 0..6).prop_map(|body| data(&body)),
-        3 => put_fields.prop_map(|(name, size, digest, explicit_end)| {
-            put(&Put { name, size, digest, explicit_end, conflict: None })
+        3 => put_fields.prop_map(|(name, size, digest, explicit_end, upload)| {
+            let upload = upload.and_then(crate::proto::UploadId::parse);
+            put(&Put { name, size, digest, explicit_end, upload, conflict: None })
         }),
         2 => (size, digest).prop_map(|(size, digest)| end(End { size, digest })),
         1 => proptest::collection::vec(any::<u8>(), 0..6),

@@ -298,7 +298,7 @@ fn a_stream_of_unknown_length_may_reach_the_limit_but_not_pass_it() {
     let mut rig = Rig::new(limited);
     rig.feed(b"\x0a12345");
     assert_eq!(rig.statuses(), ["ERR too-large"]);
-    assert!(rig.log.contains(&Event::Abort));
+    assert!(rig.log.contains(&Event::Discard));
 }
 
 #[test]

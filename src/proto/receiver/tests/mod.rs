@@ -4,6 +4,7 @@ mod cuts;
 mod deadlines;
 mod meaning;
 mod order;
+mod resuming;
 mod table;
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ enum Event {
     Bytes(Vec<u8>),
     Commit(Seal),
     Abort,
+    Discard,
     Show(String),
     FinishSending,
     Sent(Vec<u8>),
@@ -211,10 +213,13 @@ impl Rig {
                             durable: true,
                         }))
                     }
+                    Some("held") if order.upload.is_some() => Err(Fault::Held { retry: 2 }),
                     _ if matches!(order.size, Some(13 | u64::MAX)) => Err(Fault::NoSpace),
+                    // Two bytes are there.
+                    Some("left") if order.upload.is_some() => Ok(Begun::Resumed { offset: 2 }),
                     _ => Ok(Begun::Open),
                 };
-                self.open = matches!(begun, Ok(Begun::Open));
+                self.open = matches!(begun, Ok(Begun::Open | Begun::Resumed { .. }));
                 self.log.push(Event::Begin(*order));
                 self.machine.handle_begun(begun, self.now);
             }
@@ -242,6 +247,11 @@ impl Rig {
             Action::Abort => {
                 if std::mem::take(&mut self.open) {
                     self.log.push(Event::Abort);
+                }
+            }
+            Action::Discard => {
+                if std::mem::take(&mut self.open) {
+                    self.log.push(Event::Discard);
                 }
             }
             Action::Show(text) => self.log.push(Event::Show(text.into())),
@@ -311,6 +321,15 @@ fn announced(name: &str) -> Put {
     Put {
         name: name.into(),
         ..Put::default()
+    }
+}
+
+/// An upload of six bytes that can be resumed; of `left`, two are there.
+fn resumable(name: &str) -> Put {
+    Put {
+        size: Some(6),
+        upload: crate::proto::UploadId::parse("id"),
+        ..announced(name)
     }
 }
 

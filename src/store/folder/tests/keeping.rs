@@ -86,7 +86,9 @@ fn what_a_killed_server_left_is_swept_and_what_another_has_under_way_is_not() {
     let mut upload = running.begin(&named("a")).expect("it begins");
     running.store.write(&mut upload, b"half").expect("room");
     fs::write(work.join("dead.part"), "half").expect("written");
-    drop(Root::open(running.folder.path(), Durability::None, Naming::Best).expect("it opens"));
+    drop(
+        Root::open(running.folder.path(), Durability::None, Naming::Best, None).expect("it opens"),
+    );
     let left: Vec<_> = fs::read_dir(&work).expect("there").flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");
     assert_ne!(left[0].file_name(), "dead.part");
@@ -110,7 +112,8 @@ fn the_work_folder_is_there_only_while_somebody_needs_it() {
         store: one, folder, ..
     } = Shelf::new(Durability::None, Naming::Partial);
     let work = folder.path().join(".piecemeal");
-    let open = || Root::open(folder.path(), Durability::None, Naming::Partial).expect("it opens");
+    let open =
+        || Root::open(folder.path(), Durability::None, Naming::Partial, None).expect("it opens");
     drop(open());
     assert!(work.exists(), "the first one still uses it");
     drop(one);

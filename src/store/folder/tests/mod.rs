@@ -1,6 +1,9 @@
 //! The folder store, on shelves of each kind.
 
 mod keeping;
+mod limits;
+mod mistrust;
+mod resuming;
 mod taken;
 
 use super::*;
@@ -29,8 +32,18 @@ impl Shelf {
     }
 
     fn in_folder(folder: tempfile::TempDir, durability: Durability, naming: Naming) -> Shelf {
-        let root = Root::open(folder.path(), durability, naming).expect("it opens");
-        let mut store = FolderStore::with_root(root).expect("threads start");
+        Shelf::keeping(folder, durability, naming, Partials::kept_for(None))
+    }
+
+    /// The same, where uploads that can be resumed are kept so.
+    fn keeping(
+        folder: tempfile::TempDir,
+        durability: Durability,
+        naming: Naming,
+        partials: Partials,
+    ) -> Shelf {
+        let root = Root::open(folder.path(), durability, naming, partials.ttl()).expect("it opens");
+        let mut store = FolderStore::with_root(root, partials).expect("threads start");
         let (wake, woken) = channel();
         store.set_wake(Box::new(move || {
             let _ = wake.send(());
@@ -60,7 +73,7 @@ impl Shelf {
                 Done::Reserved(KEY, reserved) => reserved.map(|()| upload),
                 other => panic!("{other:?}"),
             },
-            Opening::Looking => panic!("nobody asked to look first"),
+            other => panic!("nobody asked for {other:?}"),
         }
     }
 

@@ -1,0 +1,130 @@
+//! Partials that are not what their records say, or whose records say little.
+
+use super::resuming::{FILE, ID, RECORD, new_shelf, resumable};
+use super::*;
+use std::os::unix::fs::{FileExt, symlink};
+use std::time::SystemTime;
+
+#[test]
+fn a_killed_servers_partial_is_offered_by_the_next() {
+    let mut shelf = new_shelf();
+    let order = resumable("a", Some(6));
+    let (mut upload, _) = shelf.resume(&order).expect("it begins");
+    shelf.store.write(&mut upload, b"123").expect("room");
+    // What a kill leaves is what is there now.
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_of(&shelf, &copy);
+    drop(upload);
+    drop(shelf);
+    let mut next = resuming::shelf(copy, Naming::Best);
+    let (mut upload, offset) = next.resume(&order).expect("it goes on");
+    assert_eq!(offset, 3);
+    next.store.write(&mut upload, b"456").expect("room");
+    next.commit(upload, 6, None).expect("stored");
+    assert_eq!(next.files()["a"], b"123456");
+}
+
+#[test]
+fn after_a_power_cut_only_what_was_synced_is_offered() {
+    let mut shelf = new_shelf();
+    let order = resumable("a", Some(9));
+    let (mut upload, _) = shelf.resume(&order).expect("it begins");
+    shelf.store.write(&mut upload, b"123456").expect("room");
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_of(&shelf, &copy);
+    let record = copy.path().join(".piecemeal").join(RECORD);
+    let text = fs::read_to_string(&record).expect("there is one");
+    assert!(text.contains("state=open\nsynced=0\n"), "{text}");
+    let boot = record::boot().unwrap_or("none");
+    let text = text
+        .replace("synced=0", "synced=4")
+        .replace(boot, "another");
+    fs::write(&record, text).expect("written");
+    let mut next = resuming::shelf(copy, Naming::Best);
+    let (mut upload, offset) = next.resume(&order).expect("it goes on");
+    assert_eq!(upload.written(), 4);
+    assert_eq!(
+        (offset, upload.facts().len()),
+        (4, 4),
+        "the rest is cut off"
+    );
+}
+
+/// Copies the work folder as it is now.
+fn copy_of(shelf: &Shelf, to: &tempfile::TempDir) {
+    let work = to.path().join(".piecemeal");
+    fs::create_dir(&work).expect("it is new");
+    for name in shelf.in_work() {
+        fs::copy(shelf.work().join(&name), work.join(&name)).expect("copied");
+    }
+}
+
+#[test]
+fn a_partial_that_was_meddled_with_is_begun_anew_and_nothing_else_is_touched() {
+    type Meddle = fn(&std::path::Path);
+    let meddles: [(&str, Meddle); 12] = [
+        ("shrank", |work| open(work).set_len(3).expect("cut")),
+        ("grew", |work| open(work).set_len(8).expect("grown")),
+        ("is empty", |work| open(work).set_len(0).expect("cut")),
+        ("was written to", |work| {
+            let file = open(work);
+            file.write_all_at(b"x", 1).expect("written");
+            file.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+        }),
+        ("vanished", |work| {
+            fs::remove_file(work.join(FILE)).expect("there")
+        }),
+        ("lost its record", |work| {
+            fs::remove_file(work.join(RECORD)).expect("there")
+        }),
+        ("has nonsense for a record", |work| {
+            fs::write(work.join(RECORD), "\0\u{fffd}=").expect("written")
+        }),
+        ("has an empty record", |work| {
+            fs::write(work.join(RECORD), "").expect("written")
+        }),
+        ("has another's record", |work| {
+            let record = fs::read_to_string(work.join(RECORD)).expect("there");
+            fs::write(work.join(RECORD), record.replace(ID, "other")).expect("written");
+        }),
+        ("is a link to another file", |work| {
+            fs::remove_file(work.join(FILE)).expect("there");
+            symlink("../mine", work.join(FILE)).expect("linked");
+        }),
+        ("has a second name", |work| {
+            fs::hard_link(work.join(FILE), work.join("../mine too")).expect("linked");
+        }),
+        ("is a folder", |work| {
+            fs::remove_file(work.join(FILE)).expect("there");
+            fs::create_dir_all(work.join(FILE).join("in it")).expect("made");
+        }),
+    ];
+    for (how, meddle) in meddles {
+        let mut shelf = new_shelf();
+        let mine = shelf.folder.path().join("mine");
+        fs::write(&mine, "mine").expect("written");
+        let order = resumable("a", Some(6));
+        shelf.leave(&order, b"12345");
+        let mut shelf = shelf.restarted();
+        meddle(&shelf.work());
+        let (mut upload, offset) = shelf.resume(&order).expect("it begins");
+        assert_eq!(offset, 0, "one that {how}");
+        shelf.store.write(&mut upload, b"abcdef").expect("room");
+        shelf.commit(upload, 6, None).expect("it is stored");
+        let read = |name: &str| fs::read(shelf.folder.path().join(name)).expect("a file");
+        assert_eq!(read("a"), b"abcdef", "one that {how}");
+        assert_eq!(read("mine"), b"mine");
+        if how == "has a second name" {
+            assert_eq!(read("mine too"), b"12345");
+        }
+    }
+}
+
+fn open(work: &std::path::Path) -> fs::File {
+    let mut options = fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .open(work.join(FILE))
+        .expect("there")
+}
