@@ -58,7 +58,8 @@ impl Origin {
         }
     }
 
-    /// Listens for the signal from now on, and says that the server, which listens by now, is ready.
+    /// Listens for the signal from now on, and tells the manager that the server is ready. That is
+    /// done before anybody else is told where it listens, who could send the signal at once.
     ///
     /// # Errors
     /// Where the signal's handler or a thread can't be had.

@@ -238,6 +238,7 @@ fn serve(
         Ok(store)
     })?;
     let tracing = arguments.tracing.start(out)?;
+    origin.begin(&mut workers, err)?;
     tracing.watch(workers.first());
     let addresses = workers.first().addresses().to_vec();
     for address in &addresses {
@@ -276,7 +277,6 @@ fn serve(
         patience: show_duration(arguments.shutdown_timeout),
     };
     workers.on_event(move |event| teller.tell(event));
-    origin.begin(&mut workers, err)?;
     let summary = workers.run();
     tracing.finish(err);
     let summary = summary?;
