@@ -26,12 +26,12 @@ impl Changer {
             max_connections: config.max_connections.map(|most| most.div_ceil(servers)),
         };
         for slot in &self.0 {
-            slot.put(change);
+            slot.put(change.clone());
         }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Change {
     rules: Rules,
     max_connections: Option<usize>,
@@ -63,7 +63,7 @@ impl Slot {
     }
 
     fn take(&self) -> Option<Change> {
-        if !self.is_full.swap(false, Ordering::Acquire) {
+        if !self.is_full.load(Ordering::Relaxed) || !self.is_full.swap(false, Ordering::Acquire) {
             return None;
         }
         // It is never held for longer than an assignment takes.
