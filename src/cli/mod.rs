@@ -2,12 +2,16 @@
 //! came of it into an [`Exit`].
 
 mod bench;
+mod config;
 mod demo;
 mod exit;
 mod lab;
 mod logging;
+mod manager;
+mod pages;
 mod pieces;
 mod progress;
+mod reread;
 mod say;
 mod send;
 mod serve;
@@ -20,7 +24,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use exit::Exit;
 
@@ -55,20 +59,57 @@ enum Command {
     /// Show the whole thing at work: a server, 64 clients, 200 files
     #[command(after_help = exit::DEMO_HELP)]
     Demo,
+    /// Print a script that completes this program's commands and flags in a shell
+    Completions(pages::CompletionsArguments),
+    /// Print this program's manual page, or write one for each command
+    Man(pages::ManArguments),
 }
 
 /// Runs the command that the program was called with.
 pub(crate) fn run() -> ExitCode {
-    let exit = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(arguments),
+    let (arguments, settings) = match parse() {
+        Ok(parsed) => parsed,
+        Err(config::Stop::Usage(error)) => error.exit(),
+        Err(config::Stop::Fault(text)) => {
+            tell(format_args!("piecemeal: {text}"));
+            return Exit::Usage.into();
+        }
+        Err(config::Stop::Print(text)) => return pages::emit(&text).into(),
+    };
+    let exit = match arguments.command {
+        Command::Serve(arguments) => match reread::Origin::new(settings) {
+            Ok(origin) => serve::run(arguments, origin),
+            Err(error) => {
+                tell(format_args!("piecemeal: {error}"));
+                Exit::Other
+            }
+        },
         Command::Send(arguments) => send::run(arguments),
         Command::Say(arguments) => say::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Bench(arguments) => bench::run(*arguments),
         Command::Trace(arguments) => trace::run(arguments),
         Command::Demo => demo::run(),
+        Command::Completions(arguments) => pages::completions(&arguments, commands()),
+        Command::Man(arguments) => pages::man(&arguments, commands()),
     };
     exit.into()
+}
+
+/// All commands, as clap knows them.
+fn commands() -> clap::Command {
+    config::complete(Arguments::command())
+}
+
+/// What the program was called with, and the settings of the command that it names. A server asks
+/// again when it is to reread its file.
+fn parse() -> Result<(Arguments, config::Settings), config::Stop> {
+    let words: Vec<_> = std::env::args_os().collect();
+    let mut commands = commands();
+    let parsed = config::parse(&commands, &words)?;
+    let arguments = Arguments::from_arg_matches(&parsed.matches);
+    let arguments = arguments.map_err(|error| error.format(&mut commands))?;
+    Ok((arguments, parsed.settings))
 }
 
 /// Writes a line to standard error. Nobody may read it, which is no reason to fail.
@@ -84,12 +125,11 @@ fn print(line: impl Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn every_flag_has_an_environment_variable_of_its_name() {
-        Arguments::command().debug_assert();
-        let mut commands = vec![(Arguments::command(), false)];
+        commands().debug_assert();
+        let mut commands = vec![(commands(), false)];
         while let Some((command, in_lab)) = commands.pop() {
             let below = command.get_subcommands().cloned();
             commands.extend(below.map(|below| (below, in_lab || command.get_name() == "lab")));
@@ -106,8 +146,16 @@ mod tests {
                 let long = long.to_uppercase();
                 // The lab's own flags mean other things than another command's of that name: the
                 // folder of `serve` is no place for what a checker sends.
-                let shared = ["TRACE", "TRACE_FILE", "DRIBBLE", "PIECES", "CUT_AFTER"]
-                    .contains(&long.as_str());
+                let shared = [
+                    "TRACE",
+                    "TRACE_FILE",
+                    "DRIBBLE",
+                    "PIECES",
+                    "CUT_AFTER",
+                    "CONFIG",
+                    "PRINT_CONFIG",
+                ]
+                .contains(&long.as_str());
                 let prefix = if in_lab && !shared { "LAB_" } else { "" };
                 assert_eq!(variable, format!("PIECEMEAL_{prefix}{long}"));
             }

@@ -18,6 +18,7 @@ use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descrip
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::{Durability, Partials};
 
+use super::reread::Origin;
 use super::teller::Teller;
 use super::tracing::Tracing;
 use super::units::{Limit, count, duration, show_count, show_duration, show_size, size};
@@ -188,7 +189,7 @@ enum SpliceArgument {
     Never,
 }
 
-pub(super) fn run(arguments: Arguments) -> Exit {
+pub(super) fn run(arguments: Arguments, origin: Origin) -> Exit {
     let counters = Arc::new(Counters::default());
     let out = LineWriter::start("stdout", std::io::stdout(), Arc::clone(&counters));
     let err = LineWriter::start("stderr", std::io::stderr(), Arc::clone(&counters));
@@ -201,7 +202,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         tell("piecemeal: --trace, --trace-file and -vv watch one loop: leave --workers out");
         return Exit::Usage;
     }
-    let exit = match serve(&arguments, &out.sender(), &err.sender()) {
+    let exit = match serve(&arguments, origin, &out.sender(), &err.sender()) {
         Ok(exit) => exit,
         Err(error) => {
             let hint = match error.kind() {
@@ -223,12 +224,17 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     exit
 }
 
-fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::Result<Exit> {
+fn serve(
+    arguments: &Arguments,
+    origin: Origin,
+    out: &LineSender,
+    err: &LineSender,
+) -> std::io::Result<Exit> {
     raise_descriptor_limit();
     // A file size limit of the system (ulimit -f) is to be an error of one upload, not a death.
     let ignored = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored)?;
-    let config = arguments.config();
+    let config = origin.extend(arguments.config());
     let durability = match arguments.durability {
         DurabilityArgument::Full => Durability::Full,
         DurabilityArgument::None => Durability::None,
@@ -243,6 +249,7 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         Ok(store)
     })?;
     let tracing = arguments.tracing.start(out)?;
+    origin.begin(&mut workers, err)?;
     tracing.watch(workers.first());
     let addresses = workers.first().addresses().to_vec();
     for address in &addresses {
@@ -307,7 +314,8 @@ fn last_line(summary: &Summary) -> String {
 }
 
 impl Arguments {
-    fn config(&self) -> Config {
+    /// What the server is told. A reread asks for it anew.
+    pub(super) fn config(&self) -> Config {
         let rules = Rules {
             max_size: self.max_size.0,
             accept_eof: self.accept_eof,
@@ -341,6 +349,7 @@ impl Arguments {
                 SpliceArgument::Never => Splicing::Never,
             },
             signals: true,
+            ..Config::default()
         }
     }
 

@@ -4,6 +4,8 @@ use piecemeal::observe::LineSender;
 use piecemeal::proto::text::escaped;
 use piecemeal::server::Event;
 
+use super::manager;
+
 /// Tells people what happens.
 pub(super) struct Teller {
     pub(super) out: LineSender,
@@ -16,6 +18,9 @@ pub(super) struct Teller {
 impl Teller {
     /// Nothing of a peer's stands raw in what is told.
     pub(super) fn tell(&self, event: &Event<'_>) {
+        if let Event::Stopping { .. } = event {
+            manager::stopping();
+        }
         match event {
             Event::Failed { peer, why } => log::warn!("{peer}: {why}"),
             _ if self.quiet => {}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::address::Address;
 use super::holder::holder_of;
@@ -77,6 +78,47 @@ impl Listener {
             Address::Unix(path) => Listener::bind_unix(path),
         };
         bound.map_err(|error| explain(error, address))
+    }
+
+    /// Takes over a socket that listens already, as a service manager hands it on. The file of a
+    /// Unix socket stays that manager's: it is not removed.
+    ///
+    /// # Errors
+    /// Where it is something else than a listening stream socket, TCP or Unix, with an address.
+    pub fn adopt(socket: OwnedFd, tuning: Tuning) -> io::Result<Listener> {
+        let unfit = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        let socket = Socket::from(socket);
+        // What is no socket at all has no type either.
+        if socket.r#type().ok() != Some(Type::STREAM) || !socket.is_listener().unwrap_or(false) {
+            return unfit("it is no stream socket that listens");
+        }
+        let local = socket.local_addr()?;
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        let (socket, address) = if let Some(address) = local.as_socket() {
+            tuning.apply(&socket)?;
+            let listener = ListenerSocket::Tcp(TcpListener::from_std(socket.into()));
+            (listener, Address::Tcp(address))
+        } else if let Some(path) = local.as_pathname() {
+            let address = Address::Unix(path.to_owned());
+            let listener = ListenerSocket::Unix(UnixListener::from_std(socket.into()));
+            (listener, address)
+        } else {
+            return unfit("its address is neither TCP's nor a path");
+        };
+        Ok(Listener {
+            socket,
+            address,
+            inode: None,
+        })
+    }
+
+    /// Tunes connections that are accepted from now on.
+    pub fn tune(&self, tuning: Tuning) -> io::Result<()> {
+        match &self.socket {
+            ListenerSocket::Tcp(socket) => tuning.apply(&SockRef::from(socket)),
+            ListenerSocket::Unix(_) => Ok(()),
+        }
     }
 
     /// The address with its real port.
@@ -229,6 +271,41 @@ impl Source for Listener {
         match &mut self.socket {
             ListenerSocket::Tcp(socket) => socket.deregister(registry),
             ListenerSocket::Unix(socket) => socket.deregister(registry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn a_socket_that_listens_is_adopted_and_nothing_else_is() {
+        let tuning = Tuning::default();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = Address::Tcp(tcp.local_addr().expect("it is bound"));
+        let adopted = Listener::adopt(tcp.into(), tuning).expect("it listens");
+        assert_eq!(*adopted.address(), address);
+        assert!(
+            matches!(adopted.accept(), Accepted::Nobody),
+            "it doesn't block"
+        );
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let unix = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
+        let adopted = Listener::adopt(unix.into(), tuning).expect("it listens");
+        assert_eq!(*adopted.address(), Address::Unix(path.clone()));
+        drop(adopted);
+        assert!(path.exists(), "the file is its maker's");
+
+        let file = std::fs::File::open(folder.path()).expect("a folder");
+        let deaf = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let datagram = UnixDatagram::unbound().expect("a socket");
+        for unfit in [OwnedFd::from(file), deaf.into(), datagram.into()] {
+            let refused = Listener::adopt(unfit, tuning).expect_err("it is unfit");
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a server can be told.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::Address;
@@ -12,6 +14,9 @@ use crate::session::Splicing;
 pub struct Config {
     /// Where to listen.
     pub bind: Vec<Address>,
+    /// Sockets that listen already, from whoever started the process. Where there are any, they
+    /// are listened at, and [`Config::bind`] is not.
+    pub inherited: Arc<[OwnedFd]>,
     /// What it takes.
     pub rules: Rules,
     /// Most connections at once; a further one is told `busy`. With `None` the limit follows from
@@ -36,6 +41,7 @@ impl Default for Config {
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::net::DEFAULT_PORT));
         Config {
             bind: vec![Address::Tcp(loopback)],
+            inherited: Arc::default(),
             rules: Rules::default(),
             max_connections: None,
             max_per_ip: None,

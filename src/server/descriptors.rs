@@ -53,13 +53,20 @@ pub(super) fn share(asked: Option<usize>, servers: usize) -> (usize, Connections
     let open = std::fs::read_dir("/proc/self/fd").map_or(ASSUMED_OPEN, Iterator::count);
     let free = (limit.saturating_sub(open + RESERVE) / servers).max(CLAIM);
     let asked = asked.map(|asked| asked.div_ceil(servers));
-    let possible = free / CLAIM;
-    let connections = Connections {
+    (free, connections(asked, free / CLAIM, limit))
+}
+
+/// So many connections as were asked for, of those that there are descriptors for.
+pub(super) fn connections(
+    asked: Option<usize>,
+    possible: usize,
+    descriptors: usize,
+) -> Connections {
+    Connections {
         most: asked.map_or(possible, |asked| asked.min(possible)),
         as_asked: asked.is_some_and(|asked| asked <= possible),
-        descriptors: limit,
-    };
-    (free, connections)
+        descriptors,
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::accepting::Kind;
+use super::changing::Slot;
 use super::descriptors::Connections;
 use super::per_ip::PerIp;
 use super::stopping::Phase;
@@ -17,7 +18,7 @@ use crate::net::{Listener, Throttle};
 use crate::observe::{Counters, Tracer};
 use crate::proto::Moment;
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
-use crate::session::{BUDGET, Note, Session, Splice, Surroundings};
+use crate::session::{BUDGET, CLAIM, Note, Session, Splice, Surroundings};
 use crate::store::{Done, Store};
 
 /// What the reactor keeps for the server. Nearly all are sessions, so their size is the enum's.
@@ -33,6 +34,8 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     pub(super) protocol: P,
     pub(super) listeners: Vec<Token>,
     pub(super) connections: Connections,
+    /// How many connections there are descriptors for, whatever was asked for.
+    pub(super) possible: usize,
     /// Descriptors that nobody has a claim to.
     pub(super) spare: usize,
     pub(super) taken: usize,
@@ -49,6 +52,9 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     pub(super) counters: Arc<Counters>,
     pub(super) hear: Option<Hear>,
     pub(super) tracer: Option<Tracer>,
+    /// Called for each SIGHUP.
+    pub(super) hangups: Vec<Box<dyn FnMut() + Send>>,
+    pub(super) slot: Slot,
     pub(super) stopper: Stopper,
     /// Other servers, which stop when this one does.
     pub(super) followers: Vec<Stopper>,
@@ -79,6 +85,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             protocol,
             listeners,
             connections,
+            possible: spare / CLAIM,
             spare,
             taken: 0,
             refused: 0,
@@ -91,6 +98,8 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             counters: Arc::default(),
             hear: None,
             tracer: None,
+            hangups: Vec::new(),
+            slot: Slot::new(reactor.waker()),
             stopper,
             followers: Vec::new(),
             shutdown_timeout: config.shutdown_timeout,
@@ -157,6 +166,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         ready.readable = false;
         for signal in signals.pending() {
             match self.phase {
+                _ if signal == SIGHUP => self.hangups.iter_mut().for_each(|hear| hear()),
                 Phase::Serving => {
                     self.stop(reactor);
                 }
@@ -259,7 +269,12 @@ impl<P: Protocol, S: Store> Handler<Entry<P, S>> for Hub<P, S> {
         if self.stopper.is_wanted() && self.phase == Phase::Serving {
             self.stop(reactor);
         }
+        self.change(reactor);
         self.hear_store(reactor);
+        // New limits may have made room for those who wait.
+        if self.room().is_some() {
+            self.accept_again(reactor);
+        }
     }
 
     fn closed(&mut self, reactor: &mut Reactor<Entry<P, S>>, token: Token, entry: Entry<P, S>) {

@@ -30,6 +30,7 @@
 //! [`Server::on_trace`].
 
 mod accepting;
+mod changing;
 mod config;
 mod descriptors;
 mod hub;
@@ -42,6 +43,9 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use signal_hook::consts::SIGHUP;
+use signal_hook_mio::v1_0::Signals;
+
 use crate::net::{Address, Listener, Sharing, Tuning};
 use crate::observe::trace::Record;
 use crate::observe::{Counters, Snapshot, Tracer};
@@ -49,6 +53,7 @@ use crate::proto::Receipt;
 use crate::reactor::Reactor;
 pub use crate::session::Splicing;
 use crate::store::Store;
+pub use changing::Changer;
 pub use config::Config;
 pub use descriptors::{Connections, possible_connections, raise_descriptor_limit};
 use hub::{Entry, Hub};
@@ -169,8 +174,18 @@ impl<S: Store, P: Protocol> Server<S, P> {
             brief: false,
         };
         let mut listeners = Vec::new();
-        for address in &config.bind {
-            listeners.push(Listener::bind_shared(address, tuning, part.sharing)?);
+        for (number, socket) in (1..).zip(&*config.inherited) {
+            let adopted = socket.try_clone();
+            let adopted = adopted.and_then(|socket| Listener::adopt(socket, tuning));
+            listeners.push(adopted.map_err(|error| {
+                let text = format!("can't listen on socket {number} of those handed over: {error}");
+                io::Error::new(error.kind(), text)
+            })?);
+        }
+        if config.inherited.is_empty() {
+            for address in &config.bind {
+                listeners.push(Listener::bind_shared(address, tuning, part.sharing)?);
+            }
         }
         let addresses = listeners
             .iter()
@@ -226,6 +241,25 @@ impl<S: Store, P: Protocol> Server<S, P> {
     /// ([`Rules::trace`](crate::proto::Rules::trace)).
     pub fn on_trace(&mut self, hear: impl FnMut(&Record) + Send + 'static) {
         self.hub.tracer = Some(Tracer::new(hear));
+    }
+
+    /// Has `hear` called for each SIGHUP, on the loop's thread: it must not block. Until there is
+    /// somebody to call, the signal ends the process, as it always does.
+    ///
+    /// # Errors
+    /// Where the signal's handler can't be installed.
+    pub fn on_hangup(&mut self, hear: impl FnMut() + Send + 'static) -> io::Result<()> {
+        if self.hub.hangups.is_empty() {
+            let signals = Signals::new([SIGHUP])?;
+            self.reactor.insert(signals, Entry::Signals)?;
+        }
+        self.hub.hangups.push(Box::new(hear));
+        Ok(())
+    }
+
+    /// Gives it other rules, from another thread.
+    pub fn changer(&self) -> Changer {
+        Changer(vec![self.hub.slot.clone()])
     }
 
     /// Serves until it is stopped.

@@ -15,6 +15,12 @@ pub trait Protocol {
 
     /// The machine of a connection that there is no room for: it says so, and ends.
     fn turned_away(&self, full: Full, now: Moment) -> Self::Machine;
+
+    /// Connections that are accepted from now on get other rules. A protocol that has none has
+    /// nothing to do.
+    fn change_rules(&mut self, rules: Rules) {
+        let _ = rules;
+    }
 }
 
 /// What there are too many connections of.
@@ -51,5 +57,11 @@ impl Protocol for Piecemeal {
             Full::Address => Fault::BusyAddress { retry },
         };
         Receiver::refusing(Arc::clone(&self.0), fault, now)
+    }
+
+    fn change_rules(&mut self, rules: Rules) {
+        // Whether steps are kept was settled when somebody began to watch, or nobody did.
+        let trace = self.0.trace;
+        self.0 = Arc::new(Rules { trace, ..rules });
     }
 }

@@ -3,14 +3,15 @@
 //! One server is one thread with one loop, and that is the design. A machine with processors to
 //! spare runs several of them: each has its own loop, slab and store, and they share nothing but
 //! the listening address, which the system deals connections out from (`SO_REUSEPORT`), and the
-//! counters. A connection stays with the one that it was dealt to. So do the limits: each takes
-//! its part of the connections and of the rate. Only how many connections an address has is counted
-//! for all of them together, when one comes and when it goes.
+//! counters. Sockets that were handed over are listened at by all of them, and whoever is first
+//! takes a connection. A connection stays with the one that it was dealt to. So do the limits: each
+//! takes its part of the connections and of the rate. Only how many connections an address has is
+//! counted for all of them together, when one comes and when it goes.
 
 use std::io;
 use std::sync::Arc;
 
-use super::{Config, Connections, Ended, Event, Piecemeal, Server, Summary};
+use super::{Changer, Config, Connections, Ended, Event, Piecemeal, Server, Summary};
 use crate::net::{Address, Sharing};
 use crate::store::Store;
 
@@ -39,7 +40,12 @@ where
     ) -> io::Result<Workers<S>> {
         let count = count.max(1);
         let unix = |address: &&Address| matches!(address, Address::Unix(_));
-        if let Some(address) = config.bind.iter().find(unix).filter(|_| count > 1) {
+        if let Some(address) = config
+            .bind
+            .iter()
+            .find(unix)
+            .filter(|_| count > 1 && config.inherited.is_empty())
+        {
             return Err(io::Error::other(format!(
                 "{address} can't be shared by several workers: they need TCP addresses"
             )));
@@ -83,6 +89,12 @@ where
             most: first.most + others.sum::<usize>(),
             ..first
         }
+    }
+
+    /// Gives all of them other rules, from another thread.
+    pub fn changer(&self) -> Changer {
+        let all = [&self.first].into_iter().chain(&self.others);
+        Changer(all.map(|server| server.hub.slot.clone()).collect())
     }
 
     /// Has `hear` called for each event, on the thread of whoever it happened to.

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -18,6 +20,8 @@ pub(crate) struct Starter {
     arguments: Vec<OsString>,
     variables: Vec<(String, String)>,
     collect_stdout: bool,
+    /// Descriptors that it is to inherit, from 3 on.
+    inherited: Vec<OwnedFd>,
     /// Holds the server's folder, and whatever else a test needs beside it.
     home: TempDir,
 }
@@ -42,6 +46,7 @@ impl Starter {
             arguments: arguments.iter().map(OsString::from).collect(),
             variables: Vec::new(),
             collect_stdout: true,
+            inherited: Vec::new(),
             home,
         }
     }
@@ -76,6 +81,15 @@ impl Starter {
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Starter {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Hands descriptors over, as a service manager does.
+    pub(crate) fn inheriting(self, inherited: Vec<OwnedFd>) -> Starter {
+        let script = "export LISTEN_PID=$$; exec \"$0\" \"$@\"";
+        let count = inherited.len().to_string();
+        let mut starter = self.variable("LISTEN_FDS", &count);
+        starter.inherited = inherited;
+        starter.under(&["sh", "-c", script])
     }
 
     /// Leaves standard output to the test, which may close it or not read it.
@@ -114,6 +128,14 @@ impl Starter {
         words.extend(self.arguments);
         let mut command = command(&words[0]);
         command.args(&words[1..]).envs(self.variables);
+        let binds = binds.max(self.inherited.len());
+        let numbered = (3..).zip(self.inherited);
+        let mappings = numbered.map(|(child_fd, parent_fd)| FdMapping {
+            parent_fd,
+            child_fd,
+        });
+        let mapped = command.fd_mappings(mappings.collect());
+        mapped.expect("each has its own number");
         let mut child = spawn(command);
         let out = match child.stdout.take() {
             Some(stdout) if self.collect_stdout => Lines::of(stdout),
