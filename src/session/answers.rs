@@ -11,7 +11,12 @@ impl<M: Machine, S: Store> Session<M, S> {
             Done::Looked(_, found) => self.looked(found, around),
             Done::Reserved(_, reserved) => self.reserved(reserved, around),
             Done::Resumed(_, resumed) => self.resumed(resumed, around),
-            Done::Taken(_) => self.taken(around),
+            // The visit that follows reads what has come, and then gives it up.
+            Done::Taken(_) => {
+                if let Some(upload) = self.upload.as_deref_mut() {
+                    around.store.hear_taken(upload);
+                }
+            }
             Done::Stored(key, stored) => self.stored(key.ticket, stored, around),
         }
         self.trace_steps(around);
@@ -67,14 +72,6 @@ impl<M: Machine, S: Store> Session<M, S> {
             }
         };
         self.machine.handle_begun(begun, around.now);
-    }
-
-    /// Another connection goes on with an upload that was open here, and may still be.
-    fn taken(&mut self, around: &mut Surroundings<'_, S>) {
-        let upload = self.upload.as_deref();
-        if upload.is_some_and(|upload| around.store.was_taken(upload)) {
-            self.machine.handle_taken_over(around.now);
-        }
     }
 
     /// The store has ended a commit.

@@ -31,6 +31,10 @@ const MESSAGE: usize = 4 << 10;
 /// Descriptors that a session has a claim to: its socket and one file.
 pub const CLAIM: usize = 2;
 
+/// What a session still takes of an upload that another connection goes on with. So much may be in
+/// the buffers of the two systems, and would have to be sent again.
+const LAST_BYTES: u64 = 16 << 20;
+
 /// Bytes of one read while a header is expected. What follows a header in the same read is used
 /// at once, and only kept where the machine has to wait; so this bounds what a connection keeps.
 const HEADER_READ: usize = 16 << 10;
@@ -130,6 +134,10 @@ impl<M: Machine, S: Store> Session<M, S> {
     pub fn visit(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) -> Visit {
         // What has come counts, however late the loop is to see it. Only then is the time up.
         let mut visit = self.pump(ready, around);
+        if visit != Visit::Close && self.is_lost_to_another(visit, around) {
+            self.machine.handle_taken_over(around.now);
+            visit = self.pump(ready, around);
+        }
         let deadline = self.machine.deadline();
         if visit != Visit::Close && deadline.is_some_and(|until| until <= around.now) {
             self.machine.handle_deadline(around.now);
@@ -138,6 +146,19 @@ impl<M: Machine, S: Store> Session<M, S> {
         self.give_back(around);
         self.trace_steps(around);
         visit
+    }
+
+    /// Whether another connection has asked for the open upload, and all that came here has been
+    /// read, or enough of it.
+    fn is_lost_to_another(&self, visit: Visit, around: &Surroundings<'_, S>) -> bool {
+        let Some(upload) = self.upload.as_deref() else {
+            return false;
+        };
+        match (around.store.taken(upload), visit) {
+            (None, _) => false,
+            (Some(bytes), Visit::Again(_)) => bytes >= LAST_BYTES,
+            (Some(_), _) => true,
+        }
     }
 
     /// The program is stopping.

@@ -55,8 +55,8 @@ impl Store for SlowStore {
         self.inner.discard(upload);
     }
 
-    fn was_taken(&self, upload: &MemoryUpload) -> bool {
-        self.inner.was_taken(upload)
+    fn taken(&self, upload: &MemoryUpload) -> Option<u64> {
+        self.inner.taken(upload)
     }
 
     fn poll_done(&mut self) -> Option<Done> {

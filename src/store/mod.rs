@@ -83,10 +83,17 @@ pub trait Store {
         drop(upload);
     }
 
-    /// Whether an upload with the same id was begun after this one, and goes on with its bytes.
-    fn was_taken(&self, upload: &Self::Upload) -> bool {
+    /// [`Done::Taken`] has come, and may be about this upload.
+    fn hear_taken(&mut self, upload: &mut Self::Upload) {
         let _ = upload;
-        false
+    }
+
+    /// Whether an upload with the same id was begun after this one, and goes on with its bytes: then
+    /// how many this one has got since that was heard. It may get more, but should soon be given
+    /// up.
+    fn taken(&self, upload: &Self::Upload) -> Option<u64> {
+        let _ = upload;
+        None
     }
 
     /// Hands on what was collected: a store may wait with its commits until this is called, or
@@ -143,7 +150,7 @@ pub enum Done {
     Reserved(Key, Result<(), Error>),
     /// An upload that can be resumed is open, with so many bytes.
     Resumed(Key, Result<u64, Error>),
-    /// An open upload was taken over: [`Store::was_taken`] tells whether it is still the open one.
+    /// An upload is taken over, to be told to [`Store::hear_taken`] if one is still open.
     Taken(Key),
     /// A commit.
     Stored(Key, Result<Receipt, Error>),

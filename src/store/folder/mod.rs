@@ -299,8 +299,12 @@ impl Store for FolderStore {
         upload.discard();
     }
 
-    fn was_taken(&self, upload: &FolderUpload) -> bool {
-        upload.is_taken()
+    fn hear_taken(&mut self, upload: &mut FolderUpload) {
+        upload.hear_taken();
+    }
+
+    fn taken(&self, upload: &FolderUpload) -> Option<u64> {
+        upload.taken()
     }
 
     fn flush(&mut self) {

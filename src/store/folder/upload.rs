@@ -49,6 +49,9 @@ struct Resumable {
     claim: Claim,
     /// Its file, once that is open; and then the upload takes it from here.
     opened: Arc<OnceLock<Opened>>,
+    /// The bytes that it had when its session heard that it is taken over. Not when it was: what
+    /// came before may not have been seen yet, where another thread has taken it.
+    taken_at: Option<u64>,
     /// Whether it is not to be kept after all.
     is_discarded: bool,
 }
@@ -70,6 +73,7 @@ impl FolderUpload {
         let resumable = Resumable {
             claim,
             opened,
+            taken_at: None,
             is_discarded: false,
         };
         let upload = FolderUpload::new(None, order, queues, Some(Box::new(resumable)));
@@ -102,10 +106,20 @@ impl FolderUpload {
         self.written
     }
 
-    /// Whether another connection goes on with it.
-    pub(super) fn is_taken(&self) -> bool {
-        let resumable = self.resumable.as_ref();
-        resumable.is_some_and(|resumable| resumable.claim.is_taken())
+    /// Looks whether another connection has asked for it.
+    pub(super) fn hear_taken(&mut self) {
+        let written = self.written();
+        if let Some(resumable) = &mut self.resumable
+            && resumable.claim.is_taken()
+        {
+            resumable.taken_at.get_or_insert(written);
+        }
+    }
+
+    /// How many bytes it has got since that was heard.
+    pub(super) fn taken(&self) -> Option<u64> {
+        let taken_at = self.resumable.as_ref()?.taken_at?;
+        Some(self.written.saturating_sub(taken_at))
     }
 
     /// Throws it away, even if it could be resumed.

@@ -80,6 +80,11 @@ impl Shelf {
         }
     }
 
+    fn taken(&mut self, upload: &mut FolderUpload) -> Option<u64> {
+        self.store.hear_taken(upload);
+        self.store.taken(upload)
+    }
+
     pub(super) fn in_work(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.work()) else {
             return Vec::new();
@@ -185,7 +190,7 @@ fn another_name_or_size_is_refused_whether_somebody_holds_the_upload_or_not() {
     };
     refused(&mut shelf);
     assert!(
-        !shelf.store.was_taken(&upload),
+        shelf.taken(&mut upload).is_none(),
         "who asks wrongly takes nothing over"
     );
     drop(upload);
@@ -204,21 +209,26 @@ fn whoever_comes_last_takes_the_upload_over_in_the_same_store_and_in_another() {
     let order = resumable("a", Some(6));
     let (mut first, _) = shelf.resume(&order).expect("it begins");
     shelf.store.write(&mut first, b"12").expect("room");
-    let Ok(Opening::Resuming(second)) = other.begin(&order, KEY) else {
+    let Ok(Opening::Resuming(mut second)) = other.begin(&order, KEY) else {
         panic!("it can be resumed");
     };
     assert!(matches!(shelf.done(), Done::Taken(KEY)));
-    assert!(shelf.store.was_taken(&first) && !other.was_taken(&second));
+    assert!(second.taken().is_none());
+    assert_eq!(shelf.taken(&mut first), Some(0));
+    // What it still gets, the other has too.
+    shelf.store.write(&mut first, b"3").expect("room");
+    assert_eq!(shelf.taken(&mut first), Some(1));
     let Ok(Opening::Resuming(mut third)) = shelf.store.begin(&order, KEY) else {
         panic!("it can be resumed");
     };
-    assert!(other.was_taken(&second));
+    other.hear_taken(&mut second);
+    assert_eq!(other.taken(&second), Some(0));
     drop((first, second));
     match shelf.done() {
-        Done::Resumed(KEY, Ok(2)) => {}
+        Done::Resumed(KEY, Ok(3)) => {}
         went => panic!("{went:?}"),
     }
-    shelf.store.write(&mut third, b"3456").expect("room");
+    shelf.store.write(&mut third, b"456").expect("room");
     shelf.commit(third, 6, None).expect("it is stored");
     assert_eq!(shelf.files()["a"], b"123456");
 }
@@ -356,7 +366,10 @@ fn another_servers_upload_is_waited_for_until_it_lets_go() {
     let Ok(Opening::Resuming(second)) = other.begin(&order, KEY) else {
         panic!("it can be resumed");
     };
-    assert!(!shelf.store.was_taken(&upload), "the first can't be told");
+    assert!(
+        shelf.taken(&mut upload).is_none(),
+        "the first can't be told"
+    );
     drop(upload);
     woken.recv_timeout(Duration::from_secs(60)).expect("a wake");
     assert!(matches!(other.poll_done(), Some(Done::Resumed(KEY, Ok(3)))));
