@@ -14,8 +14,8 @@ use piecemeal::proto::name::{Name, NameRules};
 use piecemeal::proto::reply::Answer;
 use piecemeal::proto::sender::{Check, Event, Upload};
 use piecemeal::proto::{
-    Action, Begun, Digest, Fault, Kind, Machine, Moment, Receipt, Receiver, Reply, Rules, Sender,
-    Want,
+    Action, Begun, Digest, Fault, Kind, Machine, Metadata, Moment, Receipt, Receiver, Reply, Rules,
+    Sender, Want,
 };
 
 /// Uploads of one session, and bytes of each.
@@ -166,6 +166,7 @@ fn sender(criterion: &mut Criterion) {
                     size: SIZE as u64,
                     digest: Check::None,
                     conflict: None,
+                    metadata: Metadata::default(),
                 };
                 sender.begin(upload, Moment::START);
                 sender.handle_sent(black_box(sender.output()).len(), Moment::START);

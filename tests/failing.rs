@@ -130,7 +130,7 @@ fn a_name_that_no_server_takes_ends_with_9_before_anything_is_sent() {
         .exits(2)
         .line_with(&["--name is empty"]);
     // What only this server refuses, the server says.
-    let server = Server::start(&[]);
+    let server = Server::start(&["--flat"]);
     for name in [".hidden", "a/b"] {
         let ran = send(server.address(), &["--name", name, &path]).exits(3);
         ran.line_with(&[&path, "(bad-name)", "--name gives it another"]);

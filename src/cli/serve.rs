@@ -109,6 +109,15 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_ALLOW_HIDDEN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     allow_hidden: bool,
 
+    /// Keep one folder: refuse names that have a `/`, where folders would be made for them
+    #[arg(long, env = "PIECEMEAL_FLAT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    flat: bool,
+
+    /// Give files the permissions and the time of last change that their senders tell, as far as the
+    /// umask leaves the permissions
+    #[arg(long, env = "PIECEMEAL_KEEP_METADATA", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    keep_metadata: bool,
+
     /// Longest wait for a connection's first byte, and for any header begun; 0 is no limit
     #[arg(long, env = "PIECEMEAL_HEADER_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "10s")]
     header_timeout: Limit<Duration>,
@@ -227,7 +236,10 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
     };
     let mut kept = "";
     let mut workers = Workers::bind(config, arguments.workers.into(), || {
-        let store = FolderStore::open(&arguments.dir, durability)?;
+        let mut store = FolderStore::open(&arguments.dir, durability)?;
+        if arguments.keep_metadata {
+            store.keep_metadata()?;
+        }
         kept = store.description();
         Ok(store)
     })?;
@@ -305,7 +317,7 @@ impl Arguments {
             },
             names: NameRules {
                 allow_hidden: self.allow_hidden,
-                allow_folders: false,
+                allow_folders: !self.flat,
             },
             conflict: self.on_conflict.into(),
             deadlines: Deadlines {
@@ -385,7 +397,11 @@ impl fmt::Display for Limits<'_> {
             show_duration(*stall_timeout),
             show_duration(*idle_timeout),
             show_duration(self.arguments.shutdown_timeout),
-        )
+        )?;
+        if self.arguments.flat {
+            f.write_str("; names flat")?;
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use super::source::Sources;
 use super::{Item, Options, Progress, Report, Why};
 use crate::net::{Address, Stream, Tuning};
 use crate::proto::sender::{Event, Sender, Upload};
-use crate::proto::{Code, Moment};
+use crate::proto::{Code, Metadata, Moment};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
 
 /// Descriptors kept for all else: standard streams, poll, waker, signals, a file whose digest is
@@ -178,6 +178,11 @@ impl Driver<'_> {
                 size: source.size(),
                 digest: source.check(),
                 conflict: self.options.conflict,
+                metadata: if self.options.keep_metadata {
+                    source.metadata()
+                } else {
+                    Metadata::default()
+                },
             };
             connection.source = Some(source);
             connection.sender.begin(upload, now);

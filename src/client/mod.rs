@@ -26,6 +26,7 @@ mod rehash;
 mod report;
 mod source;
 mod talk;
+mod walk;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use crate::proto::{Conflict, Receipt};
 pub use driver::send;
 pub use report::{Failure, Report, Why};
 pub use talk::Conversation;
+pub use walk::{Found, Walk};
 
 /// How to reach a server, and how to send.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub struct Options {
     /// Whether the system may move large files into the sockets by itself, where it can
     /// (`sendfile` on Linux), rather than that they are read and written.
     pub sendfile: bool,
+    /// Whether the server is told each file's mode and time of last change, to be kept if it likes.
+    pub keep_metadata: bool,
     /// How what each connection sends is cut up; `None` sends as much at a time as it can.
     pub pieces: Option<Pieces>,
 }
@@ -77,6 +81,7 @@ impl Options {
             signals: false,
             verify: true,
             sendfile: true,
+            keep_metadata: false,
             pieces: None,
         }
     }

@@ -1,12 +1,13 @@
 //! PUT and END as values: what an upload says of itself before and after its bytes.
 //!
-//! Keys that this version doesn't know are ignored. `upload` (resuming), `mode` and `mtime` are
-//! among them for now; each will be one more field of [`Put`].
+//! Keys that this version doesn't know are ignored. `upload` (resuming) is among them for now; it
+//! will be one more field of [`Put`].
 
 use std::fmt;
 
 use super::digest::Digest;
 use super::fields::{FieldFault, Fields, number};
+use super::metadata::Metadata;
 
 /// What happens when a file of the same name is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Put {
     pub explicit_end: bool,
     /// What to do when the name is taken, where the client has a wish.
     pub conflict: Option<Conflict>,
+    /// What is known of the file besides its bytes.
+    pub metadata: Metadata,
 }
 
 impl Put {
@@ -83,6 +86,7 @@ impl Put {
                 "error, rename or overwrite",
                 Conflict::from_word,
             )?,
+            metadata: Metadata::read(&fields)?,
         })
     }
 }
@@ -102,7 +106,7 @@ impl fmt::Display for Put {
         if let Some(conflict) = self.conflict {
             writeln!(f, "conflict={conflict}")?;
         }
-        Ok(())
+        write!(f, "{}", self.metadata)
     }
 }
 
@@ -158,6 +162,7 @@ mod tests {
             digest: Some(Digest([7; 32])),
             explicit_end: true,
             conflict: Some(Conflict::Rename),
+            metadata: Metadata::of(0o640, -5),
         };
         assert_eq!(Put::parse(&put.to_string()), Ok(put));
         let end = End {
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn keys_of_later_versions_are_ignored() {
-        let put = Put::parse("name=a\nupload=x_1\nmode=644\nmtime=5\nnew-key=?").expect("good");
+        let put = Put::parse("name=a\nupload=x_1\nnew-key=?").expect("good");
         assert_eq!(
             put,
             Put {
@@ -188,6 +193,8 @@ mod tests {
             "name=a\nblake3=12",
             "name=a\nend=eof",
             "name=a\nconflict=merge",
+            "name=a\nmode=rw-r--r--",
+            "name=a\nmtime=yesterday",
         ] {
             assert!(Put::parse(text).is_err(), "{text}");
         }

@@ -17,6 +17,7 @@ use std::fmt;
 use super::announce::Conflict;
 use super::digest::Digest;
 use super::error::Fault;
+use super::metadata::Metadata;
 use super::moment::Moment;
 use super::name::Name;
 use super::reply::Receipt;
@@ -79,6 +80,8 @@ pub struct Order {
     pub look_first: bool,
     /// Whether a digest may follow behind the bytes.
     pub digest_follows: bool,
+    /// What is known of it besides its bytes; a store may leave it out of account.
+    pub metadata: Metadata,
 }
 
 /// What must be true of an upload before it gets its name.

@@ -20,6 +20,9 @@ pub enum Error {
     /// The store keeps such names for itself.
     #[error("such names are the store's own")]
     Reserved,
+    /// What is called like one of its folders is none.
+    #[error("a part of that name is no folder here")]
+    NotFolder,
     /// Disk, inodes or quota are full, or the file is larger than the file system takes.
     #[error("no space: {0}")]
     Full(io::Error),
@@ -56,6 +59,14 @@ impl Error {
         }
     }
 
+    /// The same for a name's folders, on the way from the root down.
+    pub(super) fn from_way(error: Errno) -> Error {
+        match error {
+            Errno::NOTDIR | Errno::LOOP => Error::NotFolder,
+            error => Error::from_call("make or open a folder", error),
+        }
+    }
+
     /// What was spliced into a pipe can't be read out of it.
     pub fn from_pipe(error: &io::Error) -> Error {
         Error::Io {
@@ -67,9 +78,12 @@ impl Error {
     /// Whether an operator should hear of it, and not just the peer.
     pub fn is_ours(&self) -> bool {
         match self {
-            Error::Exists | Error::UnderWay | Error::Reserved | Error::Digest | Error::TooBig => {
-                false
-            }
+            Error::Exists
+            | Error::UnderWay
+            | Error::Reserved
+            | Error::NotFolder
+            | Error::Digest
+            | Error::TooBig => false,
             Error::Full(_) | Error::Io { .. } | Error::Failed | Error::Unknown(_) => true,
         }
     }
@@ -81,6 +95,7 @@ impl From<&Error> for Fault {
             Error::Exists => Fault::Exists,
             Error::UnderWay => Fault::BadState("a file of that name is being uploaded now"),
             Error::Reserved => Fault::BadName(NameFault::Reserved),
+            Error::NotFolder => Fault::BadName(NameFault::NotFolder),
             Error::Full(_) | Error::TooBig => Fault::NoSpace,
             Error::Digest => Fault::Digest("the stored bytes have another digest"),
             Error::Io { .. } | Error::Failed => Fault::Io,

@@ -176,6 +176,7 @@ impl Receiver {
             digest,
             explicit_end,
             conflict,
+            metadata,
         } = Put::parse(text)?;
         let name = Name::parse(&name, self.rules.names)?;
         if let (Some(limit), Some(size)) = (self.rules.max_size, size)
@@ -195,6 +196,7 @@ impl Receiver {
             conflict,
             look_first,
             digest_follows: explicit_end,
+            metadata,
         };
         Ok((
             order,

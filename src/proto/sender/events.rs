@@ -2,8 +2,9 @@
 
 use thiserror::Error;
 
-use crate::proto::announce::Conflict;
+use crate::proto::announce::{Conflict, Put};
 use crate::proto::digest::Digest;
+use crate::proto::metadata::Metadata;
 use crate::proto::reply::{Receipt, Refusal};
 
 /// A file as it is announced.
@@ -19,6 +20,22 @@ pub struct Upload {
     pub digest: Check,
     /// What to do when the name is taken; `None` leaves it to the server.
     pub conflict: Option<Conflict>,
+    /// What is known of it besides its bytes.
+    pub metadata: Metadata,
+}
+
+impl Upload {
+    /// The PUT that announces it.
+    pub(super) fn announcement(&self) -> Put {
+        Put {
+            name: self.name.clone(),
+            size: Some(self.size),
+            digest: self.digest.known(),
+            explicit_end: self.digest == Check::AtEnd,
+            conflict: self.conflict,
+            metadata: self.metadata,
+        }
+    }
 }
 
 /// How a digest travels.

@@ -2,7 +2,7 @@ use super::*;
 use crate::proto::error::{Code, Fault};
 use crate::proto::machine::{Action, Begun, Machine, Want};
 use crate::proto::receiver::Receiver;
-use crate::proto::{Reply, Rules};
+use crate::proto::{Metadata, Reply, Rules};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ fn upload(id: u64, size: u64, digest: Check) -> Upload {
         size,
         digest,
         conflict: None,
+        metadata: Metadata::default(),
     }
 }
 

@@ -12,12 +12,13 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
 use super::digest::Chase;
+use super::folders::{Folders, copy};
 use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::Unfinished;
-use super::{digest, look, writeback};
-use crate::proto::{Conflict, Digest, Name, Receipt, Seal};
-use crate::store::{Done, Error, IN_ORDER_SIZE, Key, random_name};
+use super::{digest, look, metadata, writeback};
+use crate::proto::{Conflict, Digest, Metadata, Name, Receipt, Seal};
+use crate::store::{self, Done, Error, IN_ORDER_SIZE, Key, random_name};
 
 /// So many uploads are a full batch, so that the first of them doesn't wait for very many.
 const BATCH: usize = 256;
@@ -32,6 +33,7 @@ pub(super) struct Job {
     pub(super) unfinished: Arc<Unfinished>,
     pub(super) name: Option<Name>,
     pub(super) conflict: Conflict,
+    pub(super) metadata: Metadata,
     pub(super) written: u64,
     pub(super) chase: Option<Arc<Chase>>,
     /// Whether its bytes are on the disk and their digest was checked.
@@ -59,6 +61,7 @@ impl Job {
         {
             return Err(Error::Digest);
         }
+        metadata::apply(&self.unfinished.file, self.metadata)?;
         if root.durable {
             self.unfinished.file.sync_all().map_err(|error| {
                 // The kernel has dropped the pages: asking again would find nothing to write and
@@ -97,14 +100,15 @@ impl Job {
     fn place(
         &self,
         root: &Root,
+        folders: &mut Folders,
         numbers: &mut Numbers,
         block: &mut [u8],
     ) -> Result<Receipt, Error> {
-        let place = |name: &str| root.place(&self.unfinished, name);
+        let mut place = |name: &str| folders.place(root, &self.unfinished, name);
         let name = match &self.name {
             None => first_free((0..TRIES).map(|_| random_name()), place)?,
             Some(name) if self.conflict == Conflict::Overwrite => {
-                root.replace(&self.unfinished, name.as_str())?;
+                folders.replace(root, &self.unfinished, name.as_str())?;
                 name.to_string()
             }
             Some(name) => match place(name.as_str()) {
@@ -139,7 +143,7 @@ impl Job {
 /// The first of many names that is free.
 fn first_free(
     names: impl Iterator<Item = String>,
-    place: impl Fn(&str) -> Result<(), Error>,
+    mut place: impl FnMut(&str) -> Result<(), Error>,
 ) -> Result<String, Error> {
     for name in names {
         match place(&name) {
@@ -160,7 +164,7 @@ impl Numbers {
     fn first_free(
         &mut self,
         name: &Name,
-        place: impl Fn(&str) -> Result<(), Error>,
+        place: impl FnMut(&str) -> Result<(), Error>,
     ) -> Result<String, Error> {
         let first = self.0.get(name).copied().unwrap_or(2);
         let mut next = first;
@@ -188,13 +192,14 @@ pub(super) fn start(
         .spawn(move || {
             let mut block = digest::block();
             let mut numbers = Numbers::default();
+            let mut folders = Folders::new(store::descriptors());
             while let Ok(mut batch) = jobs.recv() {
                 while batch.len() < BATCH
                     && let Ok(more) = jobs.try_recv()
                 {
                     batch.extend(more);
                 }
-                let results = commit(&root, &mut batch, &mut numbers, &mut block);
+                let results = commit(&root, &mut batch, &mut folders, &mut numbers, &mut block);
                 // First, so that a report finds the descriptors free and failed files gone.
                 drop(batch);
                 reports.send(results);
@@ -202,8 +207,14 @@ pub(super) fn start(
         })
 }
 
-/// Commits a batch. Each upload fails for itself, but for the folder's sync, which is everyone's.
-fn commit(root: &Root, batch: &mut [Job], numbers: &mut Numbers, block: &mut [u8]) -> Vec<Done> {
+/// Commits a batch. Each upload fails for itself, but for the folders' sync, which is everyone's.
+fn commit(
+    root: &Root,
+    batch: &mut [Job],
+    folders: &mut Folders,
+    numbers: &mut Numbers,
+    block: &mut [u8],
+) -> Vec<Done> {
     if root.durable && batch.len() > 1 {
         // The disk gets all of it to do before it is waited for.
         for job in batch.iter().filter(|job| !job.synced) {
@@ -217,11 +228,9 @@ fn commit(root: &Root, batch: &mut [Job], numbers: &mut Numbers, block: &mut [u8
     let mut results: Vec<_> = batch
         .iter()
         .zip(safe)
-        .map(|(job, safe)| safe.and_then(|()| job.place(root, numbers, block)))
+        .map(|(job, safe)| safe.and_then(|()| job.place(root, folders, numbers, block)))
         .collect();
-    if root.durable {
-        sync_names(root, batch, &mut results);
-    }
+    sync_names(root, folders, batch, &mut results);
     batch
         .iter()
         .zip(results)
@@ -231,7 +240,12 @@ fn commit(root: &Root, batch: &mut [Job], numbers: &mut Numbers, block: &mut [u8
 
 /// Makes the names that a batch was given survive a power cut. Who has a name, but not for certain,
 /// is told so.
-fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Receipt, Error>]) {
+fn sync_names(
+    root: &Root,
+    folders: &mut Folders,
+    batch: &[Job],
+    results: &mut [Result<Receipt, Error>],
+) {
     for (job, result) in batch.iter().zip(results.iter_mut()) {
         if result.is_ok()
             && let Err(error) = root.sync_link(&job.unfinished)
@@ -240,20 +254,12 @@ fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Receipt, Error>]
             *result = Err(Error::Unknown(error));
         }
     }
-    if results.iter().any(Result::is_ok)
-        && let Err(error) = root.sync()
-    {
-        root.set_failed();
+    // Even where none is stored: who finds a folder that was made here takes it to be kept.
+    if let Err(error) = folders.sync(root) {
         for result in results.iter_mut().filter(|result| result.is_ok()) {
             *result = Err(Error::Unknown(copy(&error)));
         }
     }
-}
-
-fn copy(error: &io::Error) -> io::Error {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

@@ -17,11 +17,14 @@
 //! back the blocks of large uploads that were given up. So one fsync of the folder serves a whole batch, and small files never wait for the disk to
 //! swallow somebody's gigabytes.
 
+mod beneath;
 mod bulk;
 mod committer;
 mod digest;
+mod folders;
 mod journal;
 mod look;
+mod metadata;
 mod reports;
 mod root;
 #[cfg(test)]
@@ -39,7 +42,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
-use crate::proto::{Conflict, Name, Order, Seal};
+use crate::proto::{Conflict, Metadata, Name, Order, Seal};
 use bulk::{Discard, Task};
 use committer::Job;
 use look::Look;
@@ -70,6 +73,8 @@ pub struct FolderStore {
     /// Small uploads that are complete, until the turn of the loop is over: one hand-over wakes the
     /// committer once for all of them.
     complete: Vec<Job>,
+    /// The permissions that files may be given. `None` leaves out of account what senders say.
+    permissions: Option<u16>,
     /// `None` only while it is dropped.
     queues: Option<Arc<Queues>>,
     threads: Vec<JoinHandle<()>>,
@@ -119,9 +124,29 @@ impl FolderStore {
             done,
             reports,
             complete: Vec::new(),
+            permissions: None,
             queues: Some(Arc::new(queues)),
             threads,
         })
+    }
+
+    /// From now on gives files the mode and time that their senders know of, as far as the umask
+    /// leaves the mode.
+    ///
+    /// # Errors
+    /// Where no file can be made.
+    pub fn keep_metadata(&mut self) -> io::Result<()> {
+        self.permissions = Some(metadata::permissions(&self.root)?);
+        Ok(())
+    }
+
+    /// What an upload is to be given besides its bytes.
+    fn kept_metadata(&self, order: &Order) -> Metadata {
+        self.permissions
+            .map_or_else(Metadata::default, |permissions| Metadata {
+                mode: order.metadata.mode.map(|mode| mode & permissions),
+                ..order.metadata
+            })
     }
 
     /// How its files are kept until they have a name, for a start-up line.
@@ -129,14 +154,15 @@ impl FolderStore {
         self.root.description()
     }
 
-    /// Looks whether a name is taken, where that matters: overwriting and renaming don't mind.
+    /// Looks whether a name is taken, where that matters: overwriting and renaming don't mind. That
+    /// one of its folders is none always does.
     fn look(
         &self,
         name: &Name,
         order: &Order,
         key: Key,
     ) -> Result<Option<Opening<FolderUpload>>, Error> {
-        if !order.look_first && order.conflict != Conflict::Error {
+        if !order.look_first && order.conflict != Conflict::Error && !name.has_folders() {
             return Ok(None);
         }
         let Some(size) = self.root.size_of(name.as_str())? else {
@@ -189,6 +215,7 @@ impl Store for FolderStore {
         }
         let queues = Arc::downgrade(self.queues());
         let mut upload = FolderUpload::create(&self.root, order, queues)?;
+        upload.metadata = self.kept_metadata(order);
         let reserved = order.size.map(|size| upload.reserve(size, key));
         Ok(match reserved.transpose()? {
             Some(Reserved::Later) => Opening::Reserving(upload),

@@ -13,7 +13,7 @@ use super::committer::Job;
 use super::digest::Chase;
 use super::root::Root;
 use super::unfinished::Unfinished;
-use crate::proto::{Conflict, Name, Order, Seal};
+use crate::proto::{Conflict, Metadata, Name, Order, Seal};
 use crate::store::{Error, IN_ORDER_SIZE, Key, Reserved};
 
 /// A bulk worker hears of a growing file whenever it has grown by so much.
@@ -30,6 +30,8 @@ pub struct FolderUpload {
     unfinished: Option<Arc<Unfinished>>,
     name: Option<Name>,
     conflict: Conflict,
+    /// What it is to be given besides its bytes.
+    pub(super) metadata: Metadata,
     written: u64,
     reserved: u64,
     /// What a bulk worker does for it meanwhile, once it has grown large.
@@ -46,6 +48,7 @@ impl FolderUpload {
             unfinished: Some(Arc::new(root.create()?)),
             name: order.name.clone(),
             conflict: order.conflict,
+            metadata: Metadata::default(),
             written: 0,
             reserved: 0,
             chase: None,
@@ -124,6 +127,7 @@ impl FolderUpload {
             unfinished: self.unfinished.take().expect("it is there until now"),
             name: self.name.take(),
             conflict: self.conflict,
+            metadata: self.metadata,
             written: self.written,
             chase: self.chase.take(),
             synced: false,

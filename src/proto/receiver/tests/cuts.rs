@@ -121,7 +121,7 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         3 => name.prop_map(|name: String| string(&name)),
         4 => proptest::collection::vec(any::<u8>(), 0..6).prop_map(|body| data(&body)),
         3 => put_fields.prop_map(|(name, size, digest, explicit_end)| {
-            put(&Put { name, size, digest, explicit_end, conflict: None })
+            put(&Put { name, size, digest, explicit_end, ..Put::default() })
         }),
         2 => (size, digest).prop_map(|(size, digest)| end(End { size, digest })),
         1 => proptest::collection::vec(any::<u8>(), 0..6),
