@@ -100,16 +100,16 @@ fn what_is_no_mode_or_time_is_refused_whether_they_are_kept_or_not() {
 /// A file of mode 750 that was last changed long ago.
 fn old_file(home: &tempfile::TempDir) -> PathBuf {
     let path = home.path().join("old");
-    fs::write(&path, "bytes").unwrap();
+    fs::write(&path, "bytes").expect("a file of our own");
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_234_567_890);
     let times = FileTimes::new().set_modified(long_ago);
     File::options()
         .write(true)
         .open(&path)
-        .unwrap()
+        .expect("a file of our own")
         .set_times(times)
-        .unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o4750)).unwrap();
+        .expect("a file of our own");
+    fs::set_permissions(&path, Permissions::from_mode(0o4750)).expect("a file of our own");
     path
 }
 
