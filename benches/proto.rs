@@ -96,6 +96,7 @@ fn session(announced: bool) -> Vec<u8> {
                 digest: Some(Digest([7; 32])),
                 explicit_end: false,
                 conflict: None,
+                metadata: Metadata::default(),
             };
             message(Kind::Put, put.to_string().as_bytes(), &mut out);
         } else {
@@ -204,6 +205,7 @@ fn texts(criterion: &mut Criterion) {
         digest: Some(Digest([7; 32])),
         explicit_end: true,
         conflict: None,
+        metadata: Metadata::default(),
     }
     .to_string();
     group.throughput(Throughput::Bytes(put.len() as u64));
