@@ -378,6 +378,9 @@ fn two_files_that_would_have_one_name_are_named_before_anything_is_sent() {
         text(&other.join("a")),
         "called f/a there",
     ]);
+    send(server.address(), &[text(&one), text(&one)])
+        .exits(2)
+        .line_with(&[text(&one.join("a")), "is named twice"]);
     assert_eq!(server.names(), [] as [&str; 0]);
     let arguments = ["--on-conflict", "rename", text(&one), text(&other)];
     send(server.address(), &arguments).exits(0);

@@ -65,6 +65,17 @@ pub(super) fn clash(items: &[Item]) -> Option<(&Item, &Item)> {
     None
 }
 
+/// What is said of two such files.
+pub(super) fn clash_line(one: &Item, other: &Item) -> String {
+    let (first, second, name) = (shown(&one.path), shown(&other.path), escaped(&one.name));
+    if one.path == other.path {
+        return format!("piecemeal: {first} is named twice");
+    }
+    format!(
+        "piecemeal: {first} and {second} would both be called {name} there; send one with another --name, or both with --on-conflict rename"
+    )
+}
+
 /// Says what of the folders is left out on purpose. Where only failures are to be shown, what can't
 /// be sent at all is one.
 pub(super) fn tell_left_out(found: &Found, only_failures: bool) {

@@ -9,7 +9,6 @@ use clap::{ArgAction, Args, ValueEnum};
 use piecemeal::client::{self, Failure, Found, Options, Progress, Quiet, Report, Why};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::Code;
-use piecemeal::proto::text::escaped;
 use piecemeal::server::raise_descriptor_limit;
 
 use super::gather::{self, GatherArguments};
@@ -123,11 +122,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     if let Some((one, other)) = gather::clash(&found.items)
         && !matches!(arguments.on_conflict, Some(OnConflict::Rename))
     {
-        let [one_path, other_path] = [one, other].map(|item| gather::shown(&item.path));
-        tell(format_args!(
-            "piecemeal: {one_path} and {other_path} would both be called {} there; send one with another --name, or both with --on-conflict rename",
-            escaped(&one.name)
-        ));
+        tell(gather::clash_line(one, other));
         return Exit::Usage;
     }
     gather::tell_left_out(&found, arguments.progress == ProgressArgument::None);
