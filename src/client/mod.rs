@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A tested example with a server at the other end is in [`server`](crate::server)'s page.
-//! [`send`] runs a reactor of its own on the calling thread until every file has an outcome;
+//! [`Found`] walks folders for what is to be sent. [`send`] runs a reactor of its own on the calling thread until every file has an outcome;
 //! [`Conversation`] sends texts one at a time; [`mod@bench`] is a load generator.
 
 pub mod bench;
