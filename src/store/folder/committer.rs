@@ -2,8 +2,8 @@
 //!
 //! An fsync of the folder costs milliseconds, whether it makes one name durable or a hundred. So
 //! the committer takes every upload that is waiting, makes each file safe, gives each its name,
-//! syncs the folder once, and then reports them all. Those that arrive meanwhile are the next
-//! batch.
+//! syncs each folder that got one once, and then reports them all. Those that arrive meanwhile are
+//! the next batch.
 
 use std::collections::HashMap;
 use std::io;

@@ -8,14 +8,14 @@
 //!   commit ──── small ──────────>   a batch of all that wait:
 //!          ──── large ─────────────────────────────────────────── >  digest, fsync ──┐
 //!                                   digest, fsync each             <─────────────────┘
-//!                                   link each to its name
-//!                                   fsync the folder once
+//!                                   link each to its name, in folders made for it
+//!                                   fsync each folder once
 //!   poll_done <─────────────────    report all
 //! ```
 //!
 //! Beside these, one thread compares files that are there with announced digests, and one gives
-//! back the blocks of large uploads that were given up. So one fsync of the folder serves a whole batch, and small files never wait for the disk to
-//! swallow somebody's gigabytes.
+//! back the blocks of large uploads that were given up. So one fsync of a folder serves a whole
+//! batch, and small files never wait for the disk to swallow somebody's gigabytes.
 
 mod beneath;
 mod bulk;
