@@ -159,10 +159,7 @@ fn announce(connection: &mut TcpStream, name: &str, size: u64) -> io::Result<()>
     let put = Put {
         name: name.to_owned(),
         size: Some(size),
-        digest: None,
-        explicit_end: false,
-        conflict: None,
-        upload: None,
+        ..Put::default()
     };
     let text = put.to_string();
     let mut bytes = Vec::new();

@@ -14,8 +14,8 @@ use piecemeal::proto::name::{Name, NameRules};
 use piecemeal::proto::reply::Answer;
 use piecemeal::proto::sender::{Check, Event, Upload};
 use piecemeal::proto::{
-    Action, Begun, Digest, Fault, Kind, Machine, Moment, Receipt, Receiver, Reply, Rules, Sender,
-    Want,
+    Action, Begun, Digest, Fault, Kind, Machine, Metadata, Moment, Receipt, Receiver, Reply, Rules,
+    Sender, Want,
 };
 
 /// Uploads of one session, and bytes of each.
@@ -98,6 +98,7 @@ fn session(announced: bool) -> Vec<u8> {
                 explicit_end: false,
                 conflict: None,
                 upload: None,
+                metadata: Metadata::default(),
             };
             message(Kind::Put, put.to_string().as_bytes(), &mut out);
         } else {
@@ -169,6 +170,7 @@ fn sender(criterion: &mut Criterion) {
                     digest: Check::None,
                     conflict: None,
                     resume: None,
+                    metadata: Metadata::default(),
                 };
                 sender.begin(upload, Moment::START);
                 sender.handle_sent(black_box(sender.output()).len(), Moment::START);
@@ -207,6 +209,7 @@ fn texts(criterion: &mut Criterion) {
         explicit_end: true,
         conflict: None,
         upload: None,
+        metadata: Metadata::default(),
     }
     .to_string();
     group.throughput(Throughput::Bytes(put.len() as u64));

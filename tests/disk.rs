@@ -194,3 +194,24 @@ fn whichever_sync_fails_what_was_promised_is_there_and_nothing_else_but_the_unkn
         assert_eq!(server.names(), promised, "sync {number}");
     }
 }
+
+#[test]
+fn whichever_sync_fails_of_a_file_in_new_folders_it_is_never_said_to_be_safe() {
+    for number in 1..=4 {
+        let Some(server) = failing(&number.to_string()) else {
+            return;
+        };
+        let mut client = server.client();
+        client.send([string("a/b/c.txt"), data("bytes")].concat());
+        client.ok();
+        let reply = client.reply();
+        match reply.status() {
+            "ERR io" => assert!(!server.path("a/b/c.txt").exists()),
+            "ERR unknown" => assert_eq!(server.stored("a/b/c.txt"), b"bytes"),
+            other => panic!("{other} at sync {number}"),
+        }
+        let mut other = server.client();
+        other.send(string("b.txt"));
+        other.refused("io");
+    }
+}

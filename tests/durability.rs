@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use common::{Lines, PROGRAM, Starter, command, data, skipped, string};
+use common::{Client, Lines, PROGRAM, Starter, command, data, skipped, string};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -29,27 +29,33 @@ fn span(trace: &[&str], call: &str, part: &str, from: usize) -> (usize, usize) {
     (begin, end.expect("a call ends"))
 }
 
-#[test]
-fn the_bytes_the_name_and_the_folder_are_synced_in_this_order_and_only_then_is_ok_said() {
+/// What a server asks the system for while a client does something; nothing where that can't be
+/// traced.
+fn traced(scene: impl FnOnce(&mut Client)) -> Option<String> {
     let tried = command("strace")
         .args(["-o", "/dev/null", "true"])
         .stderr(Stdio::null())
         .status();
     if !tried.is_ok_and(|status| status.success()) {
-        return skipped("strace can't be run here");
+        return None;
     }
     let starter = Starter::new(&[]);
     let path = starter.home().join("trace");
     let file = path.to_str().expect("a temporary folder's path is text");
-    let calls = "trace=write,fsync,linkat,renameat2,sendto";
+    let calls = "trace=write,fsync,mkdirat,openat2,linkat,renameat2,sendto";
     let mut server = starter
         .under(&["strace", "-D", "-f", "-s", "99", "-o", file, "-e", calls])
         .start();
-    server
-        .client()
-        .upload("order.txt", b"the bytes of the file");
+    scene(&mut server.client());
     server.stop();
-    let trace = fs::read_to_string(&path).expect("strace has written");
+    Some(fs::read_to_string(&path).expect("strace has written"))
+}
+
+#[test]
+fn the_bytes_the_name_and_the_folder_are_synced_in_this_order_and_only_then_is_ok_said() {
+    let Some(trace) = traced(|client| client.upload("order.txt", b"the bytes of the file")) else {
+        return skipped("strace can't be run here");
+    };
     let trace: Vec<&str> = trace.lines().collect();
 
     let written = span(&trace, "write", "the bytes of the file", 0);
@@ -233,4 +239,72 @@ fn a_kill_at_any_moment_loses_nothing_that_was_answered_and_shows_nothing_unfini
         .filter(|name| !seen.contains_key(*name))
         .collect();
     assert!(lost.is_empty(), "answered OK, and lost: {lost:?}");
+}
+
+#[test]
+fn a_new_folder_is_synced_into_the_one_above_it_before_ok_is_said() {
+    let Some(trace) = traced(|client| client.upload("a/b/order.txt", b"the bytes of the file"))
+    else {
+        return skipped("strace can't be run here");
+    };
+    let trace: Vec<&str> = trace.lines().collect();
+    let synced = span(&trace, "fsync", "", 0);
+    let made = span(&trace, "mkdirat", "\"b\"", synced.1);
+    let named = span(&trace, "linkat", "\"order.txt\"", made.1);
+    let said = span(&trace, "sendto", "durable=yes", named.1);
+    // The two folders' descriptors, and the root's.
+    let argument = |at: usize, before: &str| {
+        let text = trace[at].split(before).next().unwrap_or_default();
+        let text = text.rsplit(['(', ' ']).next().unwrap_or_default();
+        text.to_owned()
+    };
+    let root = argument(span(&trace, "mkdirat", "\"a\"", 0).0, ", \"a\"");
+    let above = argument(made.0, ", \"b\"");
+    let folder = argument(named.0, ", \"order.txt\"");
+    assert!(root != above && above != folder, "{trace:#?}");
+    for folder in [root, above, folder] {
+        let call = format!("fsync({folder}");
+        let kept = span(&trace, "fsync", &call, named.1);
+        assert!(kept.1 < said.0, "{trace:#?}");
+    }
+    assert_eq!(synced_folders(&trace), 3, "each of them once: {trace:#?}");
+}
+
+/// How many syncs there are of anything but the files that are linked. These are synced a second
+/// time where the file system needs it.
+fn synced_folders(trace: &[&str]) -> usize {
+    let part = |line: &&str, before: &str| {
+        let (_, text) = line.split_once(before)?;
+        text.split(['"', ')', ' ']).next().map(str::to_owned)
+    };
+    let files = trace.iter().filter_map(|line| part(line, "/proc/self/fd/"));
+    let files: Vec<_> = files.collect();
+    let synced = trace.iter().filter_map(|line| part(line, " fsync("));
+    synced.filter(|synced| !files.contains(synced)).count()
+}
+
+#[test]
+fn a_folder_that_is_known_costs_one_sync_and_a_flat_name_opens_none() {
+    let Some(trace) = traced(|client| {
+        client.upload("a/b/1", b"1");
+        client.upload("a/b/2", b"2");
+        client.upload("flat", b"3");
+    }) else {
+        return skipped("strace can't be run here");
+    };
+    let trace: Vec<&str> = trace.lines().collect();
+    let first = span(&trace, "sendto", "name=a/b/1", 0).1;
+    let second = span(&trace, "sendto", "name=a/b/2", first).1;
+    let third = span(&trace, "sendto", "name=flat", second).1;
+    let count = |call: &str, from: usize, to: usize| {
+        let calls = trace[from..to].iter();
+        calls
+            .filter(|line| line.contains(&format!(" {call}(")))
+            .count()
+    };
+    for (from, to) in [(first, second), (second, third)] {
+        assert_eq!(synced_folders(&trace[from..to]), 1, "{trace:#?}");
+        assert_eq!(count("mkdirat", from, to), 0, "{trace:#?}");
+    }
+    assert_eq!(count("openat2", second, third), 0, "{trace:#?}");
 }

@@ -46,7 +46,9 @@ fn a_server_that_is_not_there_ends_with_4_and_the_way_to_start_one() {
     let (home, path) = a_file();
     let closed = ClosedPort::new();
     let to = &closed.address;
-    let ran = send(to, &[&path, &path]).exits(4);
+    let other = beside(&home, "other.txt");
+    fs::write(&other, "other").unwrap();
+    let ran = send(to, &[&path, &other]).exits(4);
     let said = format!("piecemeal: 2 files, from {path} on: ");
     ran.line_with(&[&said, to, "refused", "piecemeal serve"]);
     ran.line_with(&["0 files stored", "2 files failed"]);
@@ -92,23 +94,26 @@ fn files_that_can_not_be_read_end_with_9_and_hang_nothing() {
     let server = Server::start(&[]);
     let (missing, folder, pipe) = (
         beside(&home, "missing"),
-        beside(&home, "folder"),
+        beside(&home, "folder\n"),
         beside(&home, "pipe"),
     );
     fs::create_dir(&folder).unwrap();
+    fs::write(format!("{folder}/file"), "x").unwrap();
     assert!(command("mkfifo").arg(&pipe).status().unwrap().success());
     for (path, why) in [
         (&*missing, "No such file"),
-        (&*folder, "it is a folder"),
         (&*pipe, "not a plain file"),
         ("/dev/zero", "not a plain file"),
         ("/proc/cpuinfo", "size is not known"),
-        ("/", "it is a folder"),
-        ("..", "it is a folder"),
+        ("/", "it has no name; --name gives it one"),
     ] {
         let ran = send(server.address(), &[path]).exits(9);
         ran.line_with(&["piecemeal: ", path, why]);
     }
+    // A folder is walked; that it can't have its name is told of what is in it.
+    send(server.address(), &[&folder])
+        .exits(9)
+        .line_with(&["folder\\n/file: can't be called folder\\n/file"]);
     let all = [&*missing, &*folder, &*pipe];
     send(server.address(), &all)
         .exits(9)
@@ -131,7 +136,7 @@ fn a_name_that_no_server_takes_ends_with_9_before_anything_is_sent() {
         .exits(2)
         .line_with(&["--name is empty"]);
     // What only this server refuses, the server says.
-    let server = Server::start(&[]);
+    let server = Server::start(&["--flat"]);
     for name in [".hidden", "a/b"] {
         let ran = send(server.address(), &["--name", name, &path]).exits(3);
         ran.line_with(&[&path, "(bad-name)", "--name gives it another"]);

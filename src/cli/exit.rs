@@ -164,7 +164,7 @@ impl Exit {
             Why::TakenForName | Why::TakenForText => Exit::Refused,
             Why::TimedOut => Exit::TimedOut,
             Why::Broken(_) => Exit::Protocol,
-            Why::Local(_) | Why::Name { .. } => Exit::Local,
+            Why::Local(_) | Why::Name { .. } | Why::Unnamed(_) | Why::Loop { .. } => Exit::Local,
             Why::Command(_) => Exit::Command,
             Why::Gone(why) => Exit::of(why),
             Why::Signal | Why::System(_) => Exit::Other,

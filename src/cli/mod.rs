@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod demo;
 mod exit;
+mod gather;
 mod lab;
 mod logging;
 mod manager;

@@ -3,17 +3,17 @@
 mod stream;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use piecemeal::client::{self, Failure, Item, Options, Progress, Report, Why};
+use piecemeal::client::{self, Failure, Found, Options, Progress, Report, Why};
 use piecemeal::net::Endpoint;
 use piecemeal::proto::Code;
-use piecemeal::proto::text::escaped;
 use piecemeal::server::raise_descriptor_limit;
 
+use super::gather::{self, GatherArguments};
 use super::progress::{Bar, OnlyTrouble, Plain};
 use super::serve::OnConflict;
 use super::units::{Limit, duration, rate, show_count, show_size};
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     )]
     to: Endpoint,
 
-    /// What the file is to be called there; for one file only
+    /// What the file, or the folder, is to be called there; for one only
     #[arg(long, env = "PIECEMEAL_NAME", value_name = "NAME")]
     name: Option<String>,
 
@@ -74,6 +74,10 @@ pub(super) struct Arguments {
     /// Most bytes a second over all connections together, like 10MB or 512KiB; 0 is no limit
     #[arg(long, env = "PIECEMEAL_LIMIT_RATE", value_name = "RATE", value_parser = rate, default_value = "0")]
     limit_rate: Limit<u64>,
+    /// Tell the server each file's permissions and time of last change; it keeps them where it runs
+    /// with --keep-metadata itself
+    #[arg(long, env = "PIECEMEAL_KEEP_METADATA", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    keep_metadata: bool,
 
     /// How progress is shown
     #[arg(
@@ -84,9 +88,13 @@ pub(super) struct Arguments {
     )]
     progress: ProgressArgument,
 
-    /// The files, or `-` for standard input, which needs a --name
+    /// The files, and folders, or `-` for standard input, which needs a --name. What is in a folder
+    /// is named for it: `send photos` stores photos/a/b.jpg
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    gather: GatherArguments,
 
     #[command(flatten)]
     pieces: super::pieces::PiecesArguments,
@@ -107,7 +115,7 @@ enum ProgressArgument {
 pub(super) fn run(arguments: Arguments) -> Exit {
     if arguments.name.is_some() && arguments.files.len() > 1 && !arguments.exec {
         tell(
-            "piecemeal: --name is for one file; leave it out to send several under their own names",
+            "piecemeal: --name is for one file or folder; leave it out to send several under their own names",
         );
         return Exit::Usage;
     }
@@ -133,17 +141,44 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         limit_rate: arguments.limit_rate.0,
         retries: arguments.retries,
         resume: !arguments.no_resume,
+        keep_metadata: arguments.keep_metadata,
         pieces: arguments.pieces.plan(),
         ..Options::to(arguments.to.clone())
     };
     raise_descriptor_limit();
-    let items = match &input {
-        Some(_) => vec![stream::item(
-            &arguments.files,
-            arguments.name.clone().unwrap_or_default(),
-        )],
-        None => arguments.items(),
+    let found = match &input {
+        Some(_) => Found {
+            items: vec![stream::item(
+                &arguments.files,
+                arguments.name.clone().unwrap_or_default(),
+            )],
+            ..Found::default()
+        },
+        None => arguments
+            .gather
+            .gather(&arguments.files, arguments.name.as_deref()),
     };
+    if let Some((one, other)) = gather::clash(&found.items)
+        && !matches!(arguments.on_conflict, Some(OnConflict::Rename))
+    {
+        tell(gather::clash_line(one, other));
+        return Exit::Usage;
+    }
+    gather::tell_left_out(&found, arguments.progress == ProgressArgument::None);
+    if arguments.gather.dry_run {
+        let would_fail = Report {
+            stored: found.items.len(),
+            failures: gather::list(found),
+            ..Report::default()
+        };
+        failure_lines(&would_fail.failures, &arguments.files)
+            .iter()
+            .for_each(tell);
+        return Exit::of_report(&would_fail);
+    }
+    let Found {
+        items, failures, ..
+    } = found;
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
         ProgressArgument::Auto => ProgressArgument::Plain,
@@ -165,13 +200,16 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     // A bar is taken away before anything else is written.
     drop(progress);
     let report = match sent {
-        Ok(report) => report,
+        Ok(mut report) => {
+            report.failures.splice(0..0, failures);
+            report
+        }
         Err(why) => {
             tell(format_args!("piecemeal: {why}{}", hint(&why)));
             return Exit::of(&why);
         }
     };
-    for line in failure_lines(&report.failures) {
+    for line in failure_lines(&report.failures, &arguments.files) {
         tell(line);
     }
     if show != ProgressArgument::None {
@@ -180,30 +218,12 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     Exit::of_report(&report)
 }
 
-impl Arguments {
-    fn items(&self) -> Vec<Item> {
-        let name_of = |path: &Path| match (&self.name, path.file_name()) {
-            (Some(name), _) => name.clone(),
-            // A name that is none is told from the path; see `reason`.
-            (None, Some(name)) => name.to_str().unwrap_or_default().to_owned(),
-            (None, None) => String::new(),
-        };
-        self.files
-            .iter()
-            .map(|path| Item {
-                name: name_of(path),
-                path: path.clone(),
-            })
-            .collect()
-    }
-}
-
 /// What is said of the files that failed, in their order. What has nothing to do with the file is
 /// said once, of all that it befell.
-fn failure_lines(failures: &[Failure]) -> Vec<String> {
+fn failure_lines(failures: &[Failure], named: &[PathBuf]) -> Vec<String> {
     let mut groups: Vec<(String, &Failure, u64)> = Vec::new();
     for failure in failures {
-        let why = reason(failure);
+        let why = reason(failure, named);
         let group = groups
             .iter_mut()
             .find(|(text, _, _)| *text == why && is_about_no_file(&failure.why));
@@ -213,7 +233,7 @@ fn failure_lines(failures: &[Failure]) -> Vec<String> {
         }
     }
     let lines = groups.into_iter().map(|(why, first, count)| {
-        let path = escaped(first.item.path.as_os_str().as_encoded_bytes());
+        let path = gather::shown(&first.item.path);
         match count {
             1 => format!("piecemeal: {path}: {why}"),
             count => format!("piecemeal: {count} files, from {path} on: {why}"),
@@ -222,20 +242,24 @@ fn failure_lines(failures: &[Failure]) -> Vec<String> {
     lines.collect()
 }
 
-/// Why a file failed, and what would help.
-fn reason(failure: &Failure) -> String {
+/// Why a file failed, and what would help. These paths were named, and the others found in them.
+fn reason(failure: &Failure, named: &[PathBuf]) -> String {
     let path = &failure.item.path;
-    if failure.item.name.is_empty() {
+    if failure.item.name.is_empty() && matches!(failure.why, Why::Name { .. }) {
         // It was never given one: its path has none, or none that is text.
-        return if path.is_dir() {
-            "it is a folder; name the files in it".to_owned()
-        } else if path.file_name().is_some() {
+        return if path.file_name().is_some() {
             "its name is not UTF-8; --name gives it another".to_owned()
         } else {
             "it has no name; --name gives it one".to_owned()
         };
     }
-    format!("{}{}", failure.why, hint(&failure.why))
+    // --name names one file, or a whole folder, and none in it.
+    let found = failure.item.name.contains('/') && named.first() != Some(path);
+    let hint = match hint(&failure.why) {
+        hint if found && hint.contains("--name") => "",
+        hint => hint,
+    };
+    format!("{}{hint}", failure.why)
 }
 
 /// Whether any file would have failed of it.
@@ -286,6 +310,8 @@ fn hint(why: &Why) -> &'static str {
         | Why::TakenForName
         | Why::TakenForText
         | Why::Broken(_)
+        | Why::Unnamed(_)
+        | Why::Loop { .. }
         | Why::Signal
         | Why::System(_) => "",
         Why::TimedOut => "; --timeout sets how long it may be silent",

@@ -118,6 +118,15 @@ pub(super) struct Arguments {
     #[arg(long, env = "PIECEMEAL_ALLOW_HIDDEN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     allow_hidden: bool,
 
+    /// Keep one folder: refuse names that have a `/`, where folders would be made for them
+    #[arg(long, env = "PIECEMEAL_FLAT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    flat: bool,
+
+    /// Give files the permissions and the time of last change that their senders tell, as far as the
+    /// umask leaves the permissions
+    #[arg(long, env = "PIECEMEAL_KEEP_METADATA", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    keep_metadata: bool,
+
     /// Longest wait for a connection's first byte, and for any header begun; 0 is no limit
     #[arg(long, env = "PIECEMEAL_HEADER_TIMEOUT", value_name = "TIME", value_parser = duration, default_value = "10s")]
     header_timeout: Limit<Duration>,
@@ -245,6 +254,9 @@ fn serve(
     let mut workers = Workers::bind(config, arguments.workers.into(), || {
         let mut store = FolderStore::open_with(&arguments.dir, durability, &partials)?;
         space.limit(&mut store)?;
+        if arguments.keep_metadata {
+            store.keep_metadata()?;
+        }
         kept = store.description();
         Ok(store)
     })?;
@@ -325,7 +337,7 @@ impl Arguments {
             },
             names: NameRules {
                 allow_hidden: self.allow_hidden,
-                allow_folders: false,
+                allow_folders: !self.flat,
             },
             conflict: self.on_conflict.into(),
             deadlines: Deadlines {

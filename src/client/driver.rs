@@ -21,7 +21,7 @@ use super::throttling::Rate;
 use super::{Item, Options, Progress, Report, Why};
 use crate::net::Address;
 use crate::proto::sender::{Event, Upload};
-use crate::proto::{Code, Moment};
+use crate::proto::{Code, Metadata, Moment};
 use crate::reactor::{Handler, Reactor, Readiness, Token, Visit};
 
 /// Descriptors kept for all else: standard streams, poll, waker, signals, a file whose digest is

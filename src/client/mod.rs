@@ -13,9 +13,10 @@
 //! ```
 //!
 //! A tested example with a server at the other end is in [`server`](crate::server)'s page.
-//! [`send`] runs a reactor of its own on the calling thread until every file has an outcome, and
-//! tries again what a lost connection took with it; [`send_stream`] does the same for a stream
-//! whose size nobody knows; [`Conversation`] sends texts one at a time; [`mod@bench`] is a load generator.
+//! [`Found`] walks folders for what is to be sent. [`send`] runs a reactor of its own on the calling
+//! thread until every file has an outcome, and tries again what a lost connection took with it;
+//! [`send_stream`] does the same for a stream whose size nobody knows; [`Conversation`] sends texts
+//! one at a time; [`mod@bench`] is a load generator.
 
 pub mod bench;
 mod connection;
@@ -32,6 +33,7 @@ mod stream;
 mod supply;
 mod talk;
 mod throttling;
+mod walk;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +44,7 @@ pub use driver::{send, send_stream};
 pub use report::{Anew, Failure, Report, Retry, Why};
 pub use stream::Input;
 pub use talk::Conversation;
+pub use walk::{Found, Walk};
 
 /// How to reach a server, and how to send.
 #[derive(Clone, Debug)]
@@ -76,6 +79,8 @@ pub struct Options {
     /// Whether the server is asked to keep what it has of a large file when the connection is
     /// lost, so that a later try, also that of a later run, goes on from there.
     pub resume: bool,
+    /// Whether the server is told each file's mode and time of last change, to be kept if it likes.
+    pub keep_metadata: bool,
     /// How what each connection sends is cut up; `None` sends as much at a time as it can.
     pub pieces: Option<Pieces>,
 }
@@ -95,6 +100,7 @@ impl Options {
             limit_rate: None,
             retries: 5,
             resume: true,
+            keep_metadata: false,
             pieces: None,
         }
     }

@@ -122,6 +122,15 @@ pub enum Why {
         /// The rule it breaks.
         fault: NameFault,
     },
+    /// It has no name that could be sent: neither a text nor a name at all.
+    #[error("{0}")]
+    Unnamed(&'static str),
+    /// It is a link that leads back to a folder above it.
+    #[error("it is a link back to {above}: a loop")]
+    Loop {
+        /// That folder, escaped.
+        above: String,
+    },
     /// A signal ended the sending first.
     #[error("ended by a signal")]
     Signal,

@@ -5,7 +5,7 @@
 //! where it can't, they are read and written block by block; and [`hashing`](super::hashing) takes
 //! its digest meanwhile.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use super::hashing::{Chase, Hashing, unreadable};
 use super::stream::Feed;
 use crate::net::Stream;
-use crate::proto::Digest;
 use crate::proto::limits::RUN_AHEAD_SIZE;
 use crate::proto::sender::Check;
+use crate::proto::{Digest, Metadata};
 
 /// Bytes read at a time where they have to be copied.
 const BLOCK: usize = 256 << 10;
@@ -38,6 +38,7 @@ pub(super) struct Sources {
 pub(super) struct Source {
     file: Arc<File>,
     facts: Facts,
+    metadata: Metadata,
     check: Check,
     /// The digest that is being taken, where it follows behind the bytes.
     chase: Option<Arc<Chase>>,
@@ -128,6 +129,7 @@ impl Source {
         Ok(Source {
             file: Arc::new(file),
             facts: Facts::of(&facts),
+            metadata: Metadata::of(facts.mode(), facts.mtime()),
             check: Check::None,
             chase: None,
             sendfile: false,
@@ -138,6 +140,11 @@ impl Source {
 
     pub(super) fn size(&self) -> u64 {
         self.facts.size
+    }
+
+    /// What is known of the file besides its bytes.
+    pub(super) fn metadata(&self) -> Metadata {
+        self.metadata
     }
 
     pub(super) fn check(&self) -> Check {
@@ -234,7 +241,7 @@ impl Source {
 }
 
 impl Facts {
-    fn of(facts: &Metadata) -> Facts {
+    fn of(facts: &fs::Metadata) -> Facts {
         Facts {
             file: (facts.dev(), facts.ino()),
             size: facts.len(),

@@ -1,12 +1,12 @@
 //! PUT and END as values: what an upload says of itself before and after its bytes.
 //!
-//! Keys that this version doesn't know are ignored. `mode` and `mtime` are among them for now;
-//! each will be one more field of [`Put`].
+//! Keys that this version doesn't know are ignored.
 
 use std::fmt;
 
 use super::digest::Digest;
 use super::fields::{FieldFault, Fields, number};
+use super::metadata::Metadata;
 use super::upload_id::UploadId;
 
 /// What happens when a file of the same name is there already.
@@ -66,6 +66,8 @@ pub struct Put {
     pub conflict: Option<Conflict>,
     /// What the upload is called by, so that a later PUT can go on with it.
     pub upload: Option<UploadId>,
+    /// What is known of the file besides its bytes.
+    pub metadata: Metadata,
 }
 
 impl Put {
@@ -91,6 +93,7 @@ impl Put {
                 "1 to 64 of A-Z, a-z, 0-9, _ and -",
                 UploadId::parse,
             )?,
+            metadata: Metadata::read(&fields)?,
         })
     }
 }
@@ -113,7 +116,7 @@ impl fmt::Display for Put {
         if let Some(upload) = &self.upload {
             writeln!(f, "upload={upload}")?;
         }
-        Ok(())
+        write!(f, "{}", self.metadata)
     }
 }
 
@@ -170,6 +173,7 @@ mod tests {
             explicit_end: true,
             conflict: Some(Conflict::Rename),
             upload: UploadId::parse("x_1-Z"),
+            metadata: Metadata::of(0o640, -5),
         };
         assert_eq!(Put::parse(&put.to_string()), Ok(put));
         let end = End {
@@ -182,7 +186,7 @@ mod tests {
 
     #[test]
     fn keys_of_later_versions_are_ignored() {
-        let put = Put::parse("name=a\nmode=644\nmtime=5\nnew-key=?").expect("good");
+        let put = Put::parse("name=a\nnew-key=?").expect("good");
         assert_eq!(
             put,
             Put {
@@ -202,6 +206,8 @@ mod tests {
             "name=a\nconflict=merge",
             "name=a\nupload=",
             "name=a\nupload=../x",
+            "name=a\nmode=rw-r--r--",
+            "name=a\nmtime=yesterday",
         ] {
             assert!(Put::parse(text).is_err(), "{text}");
         }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use super::announce::Conflict;
 use super::digest::Digest;
 use super::error::Fault;
+use super::metadata::Metadata;
 use super::moment::Moment;
 use super::name::Name;
 use super::reply::Receipt;
@@ -85,6 +86,8 @@ pub struct Order {
     pub digest_follows: bool,
     /// What the upload is called by, where its client may want to go on with it later.
     pub upload: Option<UploadId>,
+    /// What is known of it besides its bytes; a store may leave it out of account.
+    pub metadata: Metadata,
 }
 
 /// What must be true of an upload before it gets its name.

@@ -15,6 +15,7 @@ pub mod header;
 pub mod kind;
 pub mod limits;
 pub mod machine;
+pub mod metadata;
 pub mod moment;
 pub mod name;
 pub mod receiver;
@@ -34,6 +35,7 @@ pub use limits::{Deadlines, Rules, Strings};
 pub use machine::{
     Action, Begun, Machine, Order, Position, Progress, Seal, Step, Stop, Ticket, Want,
 };
+pub use metadata::Metadata;
 pub use moment::Moment;
 pub use name::Name;
 pub use receiver::Receiver;

@@ -29,6 +29,14 @@ pub struct NameRules {
     pub allow_folders: bool,
 }
 
+impl NameRules {
+    /// The rules that hold on every server, whatever else one refuses.
+    pub const LOOSEST: NameRules = NameRules {
+        allow_hidden: true,
+        allow_folders: true,
+    };
+}
+
 /// The rule that a name breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NameFault {
@@ -47,6 +55,9 @@ pub enum NameFault {
     /// A `/` where the server keeps one flat folder.
     #[error("this server keeps one folder: a name has no /")]
     Folder,
+    /// A file or a link where a folder is needed.
+    #[error("a part of that name is a file or a link there, and no folder")]
+    NotFolder,
     /// `.` or `..`.
     #[error(". and .. are no names")]
     Dots,
@@ -77,6 +88,11 @@ impl Name {
             return Err(NameFault::Folder);
         }
         Ok(Name(text.into()))
+    }
+
+    /// Whether it has folders before the file's own name.
+    pub fn has_folders(&self) -> bool {
+        self.0.contains('/')
     }
 
     /// The name as text.

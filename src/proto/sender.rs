@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use super::announce::{End, Put};
+use super::announce::End;
 use super::digest::Digest;
 use super::header;
 use super::kind::Kind;
@@ -145,15 +145,8 @@ impl Sender {
     pub fn begin(&mut self, upload: Upload, now: Moment) {
         debug_assert!(self.has_room(), "the caller has asked");
         self.moved_if_nothing_is_due(now);
-        let put = Put {
-            name: upload.name.clone(),
-            size: Some(upload.size),
-            digest: upload.digest.known(),
-            explicit_end: upload.digest == Check::AtEnd,
-            conflict: upload.conflict,
-            upload: upload.resume.clone(),
-        };
-        self.message(Kind::Put, put.to_string().as_bytes());
+        let put = upload.announcement().to_string();
+        self.message(Kind::Put, put.as_bytes());
         self.expected.push_back(Expected::Begin(upload.id));
         if upload.size <= RUN_AHEAD_SIZE {
             self.begin_body(upload, 0);

@@ -51,7 +51,8 @@ pub(super) fn share(asked: Option<usize>, servers: usize) -> (usize, Connections
         usize::try_from(limit).unwrap_or(UNLIMITED)
     });
     let open = std::fs::read_dir("/proc/self/fd").map_or(ASSUMED_OPEN, Iterator::count);
-    let free = (limit.saturating_sub(open + RESERVE) / servers).max(CLAIM);
+    let free = limit.saturating_sub(open + RESERVE) / servers;
+    let free = free.saturating_sub(crate::store::descriptors()).max(CLAIM);
     let asked = asked.map(|asked| asked.div_ceil(servers));
     (free, connections(asked, free / CLAIM, limit))
 }

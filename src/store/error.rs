@@ -30,6 +30,9 @@ pub enum Error {
     /// The store keeps such names for itself.
     #[error("such names are the store's own")]
     Reserved,
+    /// What is called like one of its folders is none.
+    #[error("a part of that name is no folder here")]
+    NotFolder,
     /// Disk, inodes or quota are full, or the file is larger than the file system takes.
     #[error("no space: {0}")]
     Full(io::Error),
@@ -78,6 +81,14 @@ impl Error {
         }
     }
 
+    /// The same for a name's folders, on the way from the root down.
+    pub(super) fn from_way(error: Errno) -> Error {
+        match error {
+            Errno::NOTDIR | Errno::LOOP => Error::NotFolder,
+            error => Error::from_call("make or open a folder", error),
+        }
+    }
+
     /// What was spliced into a pipe can't be read out of it.
     pub fn from_pipe(error: &io::Error) -> Error {
         Error::Io {
@@ -95,6 +106,7 @@ impl Error {
             | Error::Held
             | Error::Taken
             | Error::Reserved
+            | Error::NotFolder
             | Error::Digest
             | Error::TooBig
             // These two are said once, and not of each upload that they refuse.
@@ -116,6 +128,7 @@ impl From<&Error> for Fault {
             },
             Error::Taken => Fault::TakenOver,
             Error::Reserved => Fault::BadName(NameFault::Reserved),
+            Error::NotFolder => Fault::BadName(NameFault::NotFolder),
             Error::Full(_) | Error::TooBig => Fault::NoSpace,
             Error::Quota { limit } => Fault::Quota { limit },
             Error::MinFree { limit } => Fault::MinFree { limit },

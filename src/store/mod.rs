@@ -27,6 +27,9 @@ pub use memory::MemoryStore;
 /// may be overtaken, so that small ones don't wait for its disk.
 pub const IN_ORDER_SIZE: u64 = 8 << 20;
 
+/// Most folders that a store has open for a batch of uploads. Each costs a sync anyway.
+const FOLDERS_MOST: usize = 32;
+
 // A connection lets only such uploads be committed behind each other.
 const _: () = assert!(RUN_AHEAD_SIZE <= IN_ORDER_SIZE);
 
@@ -167,6 +170,14 @@ impl Done {
             | Done::Stored(key, _) => *key,
         }
     }
+}
+
+/// Descriptors that a store may hold beside its uploads' files, for folders that they go into: few
+/// where the process may have few.
+pub fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.map_or(FOLDERS_MOST, |limit| (limit / 64).clamp(2, FOLDERS_MOST))
 }
 
 /// A name for an upload that has none: eight random letters or digits and `.bin`.

@@ -193,6 +193,7 @@ impl Receiver {
             explicit_end,
             conflict,
             upload,
+            metadata,
         } = Put::parse(text)?;
         let name = Name::parse(&name, self.rules.names)?;
         if let (Some(limit), Some(size)) = (self.rules.max_size, size)
@@ -213,6 +214,7 @@ impl Receiver {
             look_first,
             digest_follows: explicit_end,
             upload,
+            metadata,
         };
         Ok((
             order,

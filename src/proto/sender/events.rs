@@ -2,8 +2,9 @@
 
 use thiserror::Error;
 
-use crate::proto::announce::Conflict;
+use crate::proto::announce::{Conflict, Put};
 use crate::proto::digest::Digest;
+use crate::proto::metadata::Metadata;
 use crate::proto::reply::{Receipt, Refusal};
 use crate::proto::upload_id::UploadId;
 
@@ -23,6 +24,23 @@ pub struct Upload {
     /// What it is called where it is to be resumed. Only a file that waits for the answer to its
     /// PUT, one larger than [`RUN_AHEAD_SIZE`](crate::proto::limits::RUN_AHEAD_SIZE), can be.
     pub resume: Option<UploadId>,
+    /// What is known of it besides its bytes.
+    pub metadata: Metadata,
+}
+
+impl Upload {
+    /// The PUT that announces it.
+    pub(super) fn announcement(&self) -> Put {
+        Put {
+            name: self.name.clone(),
+            size: Some(self.size),
+            digest: self.digest.known(),
+            explicit_end: self.digest == Check::AtEnd,
+            conflict: self.conflict,
+            upload: self.resume.clone(),
+            metadata: self.metadata,
+        }
+    }
 }
 
 /// How a digest travels.

@@ -5,7 +5,7 @@ use super::*;
 use crate::proto::error::{Code, Fault};
 use crate::proto::machine::{Action, Begun, Machine, Want};
 use crate::proto::receiver::Receiver;
-use crate::proto::{Receipt, Reply, Rules, UploadId};
+use crate::proto::{Metadata, Receipt, Reply, Rules, UploadId};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ fn upload(id: u64, size: u64, digest: Check) -> Upload {
         digest,
         conflict: None,
         resume: None,
+        metadata: Metadata::default(),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! An fsync of the folder costs milliseconds, whether it makes one name durable or a hundred. So
 //! the committer takes every upload that is waiting, makes each file safe, gives each its name,
-//! syncs the folder once, and then reports them all. Those that arrive meanwhile are the next
-//! batch.
+//! syncs each folder that got one once, and then reports them all. Those that arrive meanwhile are
+//! the next batch.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,12 +13,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::digest::Chase;
+use super::folders::{Folders, copy};
 use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::Unfinished;
-use super::{digest, look, writeback};
-use crate::proto::{Conflict, Digest, Name, Receipt, Seal};
-use crate::store::{Done, Error, IN_ORDER_SIZE, Key, random_name};
+use super::{digest, look, metadata, writeback};
+use crate::proto::{Conflict, Digest, Metadata, Name, Receipt, Seal};
+use crate::store::{self, Done, Error, IN_ORDER_SIZE, Key, random_name};
 
 /// So many uploads are a full batch, so that the first of them doesn't wait for very many.
 const BATCH: usize = 256;
@@ -37,6 +38,7 @@ pub(super) struct Job {
     pub(super) unfinished: Arc<Unfinished>,
     pub(super) name: Option<Name>,
     pub(super) conflict: Conflict,
+    pub(super) metadata: Metadata,
     pub(super) written: u64,
     pub(super) chase: Option<Arc<Chase>>,
     /// Whether its bytes are on the disk and their digest was checked.
@@ -54,6 +56,13 @@ impl Drop for Job {
 }
 
 impl Job {
+    /// Whether giving it its name takes no longer than a few system calls: it goes into the folder
+    /// itself, and replaces nothing whose blocks would have to be freed.
+    pub(super) fn is_done_soon(&self) -> bool {
+        let is_flat = self.name.as_ref().is_none_or(|name| !name.as_str().contains('/'));
+        is_flat && self.conflict != Conflict::Overwrite && !self.unfinished.is_resumable()
+    }
+
     /// Checks length and digest, and syncs the bytes.
     pub(super) fn make_safe(&mut self, root: &Root, block: &mut [u8]) -> Result<(), Error> {
         self.check(root, block)?;
@@ -78,7 +87,7 @@ impl Job {
         {
             return Err(Error::Digest);
         }
-        Ok(())
+        metadata::apply(&self.unfinished.file, self.metadata)
     }
 
     fn sync(&mut self, root: &Root) -> Result<(), Error> {
@@ -120,14 +129,15 @@ impl Job {
     fn place(
         &self,
         root: &Root,
+        folders: &mut Folders,
         numbers: &mut Numbers,
         block: &mut [u8],
     ) -> Result<Receipt, Error> {
-        let place = |name: &str| root.place(&self.unfinished, name);
+        let mut place = |name: &str| folders.place(root, &self.unfinished, name);
         let name = match &self.name {
             None => first_free((0..TRIES).map(|_| random_name()), place)?,
             Some(name) if self.conflict == Conflict::Overwrite => {
-                root.replace(&self.unfinished, name.as_str())?;
+                folders.replace(root, &self.unfinished, name.as_str())?;
                 name.to_string()
             }
             Some(name) => match place(name.as_str()) {
@@ -162,7 +172,7 @@ impl Job {
 /// The first of many names that is free.
 fn first_free(
     names: impl Iterator<Item = String>,
-    place: impl Fn(&str) -> Result<(), Error>,
+    mut place: impl FnMut(&str) -> Result<(), Error>,
 ) -> Result<String, Error> {
     for name in names {
         match place(&name) {
@@ -183,7 +193,7 @@ impl Numbers {
     fn first_free(
         &mut self,
         name: &Name,
-        place: impl Fn(&str) -> Result<(), Error>,
+        place: impl FnMut(&str) -> Result<(), Error>,
     ) -> Result<String, Error> {
         let first = self.0.get(name).copied().unwrap_or(2);
         let mut next = first;
@@ -209,7 +219,7 @@ pub(super) fn start(
     thread::Builder::new()
         .name("committer".into())
         .spawn(move || {
-            let mut committing = Committing::default();
+            let mut committing = Committing::new(store::descriptors());
             let mut last = Last::default();
             while let Ok(mut batch) = jobs.recv() {
                 gather(&jobs, &mut batch, &last);
@@ -254,18 +264,32 @@ fn gather(jobs: &Receiver<Vec<Job>>, batch: &mut Vec<Job>, last: &Last) {
 }
 
 /// What committing needs to have at hand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Committing {
+    folders: Folders,
     numbers: Numbers,
     /// To read into; made when it is first needed.
     block: Option<Box<[u8]>>,
 }
 
 impl Committing {
-    /// Commits a batch. Each upload fails for itself, but for the folder's sync, which is
+    /// Up to so many folders may be open at once.
+    pub(super) fn new(folders: usize) -> Committing {
+        Committing {
+            folders: Folders::new(folders),
+            numbers: Numbers::default(),
+            block: None,
+        }
+    }
+
+    /// Commits a batch. Each upload fails for itself, but for the folders' sync, which is
     /// everyone's. When this returns, its descriptors are closed, and what failed is gone.
     pub(super) fn commit(&mut self, root: &Root, mut batch: Vec<Job>) -> Vec<Done> {
-        let Committing { numbers, block } = self;
+        let Committing {
+            folders,
+            numbers,
+            block,
+        } = self;
         let block = block.get_or_insert_with(digest::block);
         let mut safe: Vec<_> = batch.iter().map(|job| job.check(root, block)).collect();
         if root.durable {
@@ -274,11 +298,9 @@ impl Committing {
         let mut results: Vec<_> = batch
             .iter()
             .zip(safe)
-            .map(|(job, safe)| safe.and_then(|()| job.place(root, numbers, block)))
+            .map(|(job, safe)| safe.and_then(|()| job.place(root, folders, numbers, block)))
             .collect();
-        if root.durable {
-            sync_names(root, &batch, &mut results);
-        }
+        sync_names(root, folders, &batch, &mut results);
         batch
             .iter()
             .zip(results)
@@ -319,10 +341,15 @@ fn sync_files(root: &Root, batch: &mut [Job], safe: &mut [Result<(), Error>]) {
 
 /// Makes the names that a batch was given survive a power cut. Who has a name, but not for certain,
 /// is told so.
-fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Receipt, Error>]) {
+fn sync_names(
+    root: &Root,
+    folders: &mut Folders,
+    batch: &[Job],
+    results: &mut [Result<Receipt, Error>],
+) {
     let placed = results.iter().filter(|result| result.is_ok()).count();
     if root.links_need_sync() && root.is_to_sync_together(placed) {
-        return all_or_unknown(root, root.sync_all(), results);
+        return all_or_unknown(root, folders.sync_with_all(root), results);
     }
     for (job, result) in batch.iter().zip(results.iter_mut()) {
         if result.is_ok()
@@ -332,9 +359,8 @@ fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Receipt, Error>]
             *result = Err(Error::Unknown(error));
         }
     }
-    if results.iter().any(Result::is_ok) {
-        all_or_unknown(root, root.sync(), results);
-    }
+    // Even where none is stored: who finds a folder that was made here takes it to be kept.
+    all_or_unknown(root, folders.sync(root), results);
 }
 
 /// What a sync that was everyone's means for each.
@@ -345,12 +371,6 @@ fn all_or_unknown(root: &Root, synced: io::Result<()>, results: &mut [Result<Rec
             *result = Err(Error::Unknown(copy(&error)));
         }
     }
-}
-
-fn copy(error: &io::Error) -> io::Error {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

@@ -141,11 +141,13 @@ fn receipt(
         return Ok(None);
     }
     if root.durable {
-        let synced = file.sync_all().and_then(|()| root.sync());
-        synced.map_err(|error| {
+        file.sync_all().map_err(|error| {
             root.set_failed();
             Error::from_call("sync a file", error)
         })?;
+        if !root.sync_way_to(name)? {
+            return Ok(None);
+        }
     }
     Ok(Some(Receipt {
         name: name.to_owned(),

@@ -8,8 +8,8 @@
 //!   commit ──── small ──────────>   a batch of all that wait:
 //!          ──── large ─────────────────────────────────────────── >  digest, fsync ──┐
 //!                                   digest, fsync each             <─────────────────┘
-//!                                   link each to its name
-//!                                   fsync the folder once
+//!                                   link each to its name, in folders made for it
+//!                                   fsync each folder once
 //!   poll_done <─────────────────    report all
 //! ```
 //!
@@ -18,16 +18,19 @@
 //!
 //! Beside these, one thread compares files that are there with announced digests, one opens uploads
 //! that can be resumed, and one gives back the blocks of large uploads that were given up. So one
-//! fsync of the folder serves a whole batch, and small files never wait for the disk to swallow
+//! fsync of a folder serves a whole batch, and small files never wait for the disk to swallow
 //! somebody's gigabytes.
 
+mod beneath;
 mod bulk;
 mod committer;
 mod count;
 mod digest;
+mod folders;
 mod journal;
 mod keep;
 mod look;
+mod metadata;
 mod partials;
 mod record;
 mod reports;
@@ -52,7 +55,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
-use crate::proto::{Conflict, Name, Order, Seal};
+use crate::proto::{Conflict, Metadata, Name, Order, Seal};
 use bulk::{Discard, Task};
 use committer::{Committing, Job};
 use look::Look;
@@ -100,6 +103,8 @@ pub struct FolderStore {
     /// Commits that the loop's thread has done itself, and what it needs for that.
     at_once: VecDeque<Done>,
     committing: Committing,
+    /// The permissions that files may be given. `None` leaves out of account what senders say.
+    permissions: Option<u16>,
     /// `None` only while it is dropped.
     queues: Option<Arc<Queues>>,
     threads: Vec<JoinHandle<()>>,
@@ -181,10 +186,30 @@ impl FolderStore {
             complete: Vec::new(),
             under_way: 0,
             at_once: VecDeque::new(),
-            committing: Committing::default(),
+            committing: Committing::new(0),
+            permissions: None,
             queues: Some(Arc::new(queues)),
             threads,
         })
+    }
+
+    /// From now on gives files the mode and time that their senders know of, as far as the umask
+    /// leaves the mode.
+    ///
+    /// # Errors
+    /// Where no file can be made.
+    pub fn keep_metadata(&mut self) -> io::Result<()> {
+        self.permissions = Some(metadata::permissions(&self.root)?);
+        Ok(())
+    }
+
+    /// What an upload is to be given besides its bytes.
+    fn kept_metadata(&self, order: &Order) -> Metadata {
+        self.permissions
+            .map_or_else(Metadata::default, |permissions| Metadata {
+                mode: order.metadata.mode.map(|mode| mode & permissions),
+                ..order.metadata
+            })
     }
 
     /// How its files are kept until they have a name, for a start-up line.
@@ -200,7 +225,7 @@ impl FolderStore {
     /// # Errors
     /// Where the folder can't be read.
     pub fn limit(&mut self, quota: Option<u64>, min_free: Option<u64>) -> io::Result<Arc<Space>> {
-        let space = Space::open(self.root.folder()?, quota, min_free)?;
+        let space = Space::open(self.root.folder().try_clone()?, quota, min_free)?;
         self.share(&space);
         Ok(space)
     }
@@ -210,14 +235,15 @@ impl FolderStore {
         self.root.limit(Arc::clone(space));
     }
 
-    /// Looks whether a name is taken, where that matters: overwriting and renaming don't mind.
+    /// Looks whether a name is taken, where that matters: overwriting and renaming don't mind. That
+    /// one of its folders is none always does.
     fn look(
         &self,
         name: &Name,
         order: &Order,
         key: Key,
     ) -> Result<Option<Opening<FolderUpload>>, Error> {
-        if !order.look_first && order.conflict != Conflict::Error {
+        if !order.look_first && order.conflict != Conflict::Error && !name.has_folders() {
             return Ok(None);
         }
         let Some(size) = self.root.size_of(name.as_str())? else {
@@ -249,7 +275,7 @@ impl FolderStore {
             && bytes <= AT_ONCE_BYTES
             && jobs
                 .iter()
-                .all(|job| job.conflict != Conflict::Overwrite && !job.unfinished.is_resumable())
+                .all(Job::is_done_soon)
     }
 
     /// Goes on with an upload that was cut off, or begins one that can be gone on with.
@@ -307,10 +333,13 @@ impl Store for FolderStore {
                 name: name.clone(),
                 size: order.size,
             };
-            return Ok(Opening::Resuming(self.resume(facts, order, key)?));
+            let mut upload = self.resume(facts, order, key)?;
+            upload.metadata = self.kept_metadata(order);
+            return Ok(Opening::Resuming(upload));
         }
         let queues = Arc::downgrade(self.queues());
         let mut upload = FolderUpload::create(&self.root, order, queues)?;
+        upload.metadata = self.kept_metadata(order);
         let reserved = order.size.map(|size| upload.reserve(size, key));
         Ok(match reserved.transpose()? {
             Some(Reserved::Later) => Opening::Reserving(upload),

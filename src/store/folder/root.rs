@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::space::{Reservation, Space};
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
-use super::{Durability, journal, together, work};
+use super::{Durability, beneath, journal, together, work};
 use crate::store::Error;
 use crate::store::place::move_to_free_name;
 
@@ -134,11 +134,6 @@ impl Root {
         }
     }
 
-    /// The folder's own descriptor, once more.
-    pub(super) fn folder(&self) -> io::Result<OwnedFd> {
-        self.folder.try_clone()
-    }
-
     /// Reserves space for an upload, as far as its size is known, where space is limited.
     pub(super) fn reserve(&self, size: Option<u64>) -> Result<Option<Reservation>, Error> {
         let space = self.space.get();
@@ -168,8 +163,13 @@ impl Root {
 
     /// Makes a file that nobody sees.
     pub(super) fn create(&self) -> Result<Unfinished, Error> {
+        self.create_with(0o666)
+    }
+
+    /// The same, with these permissions, as far as the umask leaves them.
+    pub(super) fn create_with(&self, permissions: u32) -> Result<Unfinished, Error> {
         let access = OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666);
+        let mode = Mode::from_raw_mode(permissions);
         if self.nameless {
             // Never with O_EXCL, which would forbid the link.
             let file = rustix::fs::openat(&self.folder, ".", access | OFlags::TMPFILE, mode)
@@ -195,16 +195,30 @@ impl Root {
         if is_mine {
             Ok(unfinished)
         } else {
-            self.create()
+            self.create_with(permissions)
         }
     }
 
-    /// Gives a file its name, unless that is taken.
-    pub(super) fn place(&self, unfinished: &Unfinished, name: &str) -> Result<(), Error> {
+    /// The folder itself.
+    pub(super) fn folder(&self) -> &OwnedFd {
+        &self.folder
+    }
+
+    /// Gives a file its name in a folder, unless that is taken.
+    pub(super) fn place(
+        &self,
+        unfinished: &Unfinished,
+        folder: &OwnedFd,
+        name: &str,
+    ) -> Result<(), Error> {
         let mut partial = unfinished.partial();
         let placed = match &*partial {
-            None => self.link_nameless(&unfinished.file, &self.folder, name),
-            Some(partial) => self.move_partial(partial, name),
+            None => self.link_nameless(&unfinished.file, folder, name),
+            Some(Partial {
+                work, name: hidden, ..
+            }) => {
+                move_to_free_name((&**work, hidden), (folder, name))
+            }
         };
         match placed {
             Ok(()) => {
@@ -217,9 +231,14 @@ impl Root {
         Ok(())
     }
 
-    /// Gives a file its name, in place of whatever file has it.
-    pub(super) fn replace(&self, unfinished: &Unfinished, name: &str) -> Result<(), Error> {
-        match self.place(unfinished, name) {
+    /// Gives a file its name in a folder, in place of whatever file has it.
+    pub(super) fn replace(
+        &self,
+        unfinished: &Unfinished,
+        folder: &OwnedFd,
+        name: &str,
+    ) -> Result<(), Error> {
+        match self.place(unfinished, folder, name) {
             Err(Error::Exists) => {}
             placed => return placed,
         }
@@ -237,20 +256,18 @@ impl Root {
             *partial = Some(hidden);
         }
         let replaced = match self.space.get() {
-            Some(space) => self.plain_size_of(name).map(|size| (space, size)),
+            Some(space) => plain_size_of(folder, name).map(|size| (space, size)),
             None => None,
         };
         if let Some(Partial {
             work, name: hidden, ..
         }) = &*partial
         {
-            rustix::fs::renameat(work, hidden, &self.folder, name).map_err(
-                |error| match error {
-                    // A folder has the name: that is nothing to overwrite.
-                    Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST => Error::Exists,
-                    error => Error::from_call("replace a file", error),
-                },
-            )?;
+            rustix::fs::renameat(work, hidden, folder, name).map_err(|error| match error {
+                // A folder has the name: that is nothing to overwrite.
+                Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST => Error::Exists,
+                error => Error::from_call("replace a file", error),
+            })?;
         }
         has_name(&mut partial);
         unfinished.becomes_stored();
@@ -258,13 +275,6 @@ impl Root {
             space.is_freed(size);
         }
         Ok(())
-    }
-
-    /// The size of a plain file, if one has the name: what counts against a quota.
-    fn plain_size_of(&self, name: &str) -> Option<u64> {
-        let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        is_plain.then(|| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
     /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync
@@ -292,45 +302,60 @@ impl Root {
         rustix::fs::syncfs(&self.folder).map_err(io::Error::from)
     }
 
-    /// Makes the names that were given survive a power cut.
+    /// Makes the names that were given in the folder itself survive a power cut.
     pub(super) fn sync(&self) -> io::Result<()> {
         rustix::fs::fsync(&self.folder).map_err(io::Error::from)
+    }
+
+    /// The same for one name that is there, and for the folders it is in. Returns whether they are
+    /// still there.
+    pub(super) fn sync_way_to(&self, name: &str) -> Result<bool, Error> {
+        let failed = |error: io::Error| {
+            self.set_failed();
+            Error::from_call("sync a folder", error)
+        };
+        let mut way = name;
+        while let (Some(path), _) = beneath::parts(way) {
+            let folder = match beneath::open(&self.folder, path, beneath::FOLDER) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+                opened => opened.map_err(Error::from_way)?,
+            };
+            rustix::fs::fsync(&folder).map_err(|error| failed(error.into()))?;
+            way = path;
+        }
+        self.sync().map_err(failed)?;
+        Ok(true)
     }
 
     /// The size of what has a name, if anything has. What is no plain file has size 0 here, and
     /// is compared with nothing.
     pub(super) fn size_of(&self, name: &str) -> Result<Option<u64>, Error> {
-        match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match beneath::parts(name) {
+            (None, file) => rustix::fs::statat(&self.folder, file, AtFlags::SYMLINK_NOFOLLOW),
+            // A stat would follow links among the folders.
+            (Some(_), _) => beneath::open(&self.folder, name, OFlags::PATH)
+                .and_then(|found| rustix::fs::fstat(&found)),
+        };
+        match stat {
             Ok(stat) => Ok(Some(u64::try_from(stat.st_size).unwrap_or(0))),
             Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => Err(Error::NotFolder),
             Err(error) => Err(Error::from_call("look for a file", error)),
         }
     }
 
     /// Opens a plain file that is there. `None` for anything else that has the name.
     pub(super) fn open_file(&self, name: &str) -> Result<Option<File>, Error> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let opened = match rustix::fs::openat2(&self.folder, name, flags, Mode::empty(), resolve) {
-            // Kernels before 5.6. A name here is one component, and NOFOLLOW covers that one.
-            Err(Errno::NOSYS) => rustix::fs::openat(&self.folder, name, flags, Mode::empty()),
-            opened => opened,
-        };
-        let file = match opened {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = match beneath::open(&self.folder, name, flags) {
             Ok(file) => File::from(file),
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::ACCESS) => return Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::ACCESS) => {
+                return Ok(None);
+            }
             Err(error) => return Err(Error::from_call("open a file", error)),
         };
         let plain = file.metadata().is_ok_and(|file| file.is_file());
         Ok(plain.then_some(file))
-    }
-
-    fn move_partial(&self, partial: &Partial, name: &str) -> Result<(), Errno> {
-        let Partial {
-            work, name: hidden, ..
-        } = partial;
-        move_to_free_name((&**work, hidden), (&self.folder, name))
     }
 
     fn link_nameless(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
@@ -386,6 +411,13 @@ fn has_name(partial: &mut Option<Partial>) {
     if let Some(partial) = partial.take() {
         partial.remove_record();
     }
+}
+
+/// The size of a plain file, if one has the name in a folder: what counts against a quota.
+fn plain_size_of(folder: &OwnedFd, name: &str) -> Option<u64> {
+    let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    is_plain.then(|| u64::try_from(stat.st_size).unwrap_or(0))
 }
 
 /// Makes a folder and those above it that are missing. Each is synced into its parent: it must

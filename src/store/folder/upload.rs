@@ -15,7 +15,7 @@ use super::partials::Claim;
 use super::resume::Opened;
 use super::root::Root;
 use super::unfinished::Unfinished;
-use crate::proto::{Conflict, Name, Order, Seal};
+use crate::proto::{Conflict, Metadata, Name, Order, Seal};
 use crate::store::{Error, IN_ORDER_SIZE, Key, Reserved};
 
 /// A bulk worker hears of a growing file whenever it has grown by so much; so do the folder's
@@ -33,6 +33,8 @@ pub struct FolderUpload {
     unfinished: Option<Arc<Unfinished>>,
     name: Option<Name>,
     conflict: Conflict,
+    /// What it is to be given besides its bytes.
+    pub(super) metadata: Metadata,
     written: u64,
     reserved: u64,
     /// Up to which size the folder's limits need not be asked.
@@ -97,6 +99,7 @@ impl FolderUpload {
             unfinished,
             name: order.name.clone(),
             conflict: order.conflict,
+            metadata: Metadata::default(),
             written: 0,
             reserved: 0,
             room: 0,
@@ -244,6 +247,7 @@ impl FolderUpload {
             unfinished: self.unfinished.take().expect("it is there until now"),
             name: self.name.take(),
             conflict: self.conflict,
+            metadata: self.metadata,
             written: self.written,
             chase: self.chase.take(),
             synced: false,

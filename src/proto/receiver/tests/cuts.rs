@@ -135,7 +135,7 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         4 => proptest::collection::vec(any::<u8>(), 0..6).prop_map(|body| data(&body)),
         3 => put_fields.prop_map(|(name, size, digest, explicit_end, upload)| {
             let upload = upload.and_then(crate::proto::UploadId::parse);
-            put(&Put { name, size, digest, explicit_end, upload, conflict: None })
+            put(&Put { name, size, digest, explicit_end, upload, ..Put::default() })
         }),
         2 => (size, digest).prop_map(|(size, digest)| end(End { size, digest })),
         1 => proptest::collection::vec(any::<u8>(), 0..6),

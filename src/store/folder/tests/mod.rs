@@ -1,5 +1,6 @@
 //! The folder store, on shelves of each kind.
 
+mod folders;
 mod keeping;
 mod limits;
 mod mistrust;
