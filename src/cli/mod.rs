@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod exit;
+mod journal;
 mod lab;
 mod logging;
 mod pieces;

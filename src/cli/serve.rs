@@ -17,6 +17,7 @@ use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descrip
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
+use super::journal::{self, JournalArguments};
 use super::teller::Teller;
 use super::tracing::Tracing;
 use super::units::{Limit, count, duration, show_count, show_duration, show_size, size};
@@ -130,6 +131,9 @@ pub(super) struct Arguments {
     shutdown_timeout: Limit<Duration>,
 
     #[command(flatten)]
+    journal: JournalArguments,
+
+    #[command(flatten)]
     tracing: Tracing,
 
     /// Print only addresses, warnings and errors
@@ -225,12 +229,17 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         DurabilityArgument::Full => Durability::Full,
         DurabilityArgument::None => Durability::None,
     };
+    let journal = arguments.journal.open(&arguments.dir)?;
     let mut kept = "";
     let mut workers = Workers::bind(config, arguments.workers.into(), || {
         let store = FolderStore::open(&arguments.dir, durability)?;
         kept = store.description();
+        if let Some(journal) = &journal {
+            store.set_journal(Arc::clone(journal));
+        }
         Ok(store)
     })?;
+    journal::listen(journal, &mut workers)?;
     let tracing = arguments.tracing.start(out)?;
     tracing.watch(workers.first());
     let addresses = workers.first().addresses().to_vec();

@@ -17,9 +17,9 @@ impl Teller {
     /// Nothing of a peer's stands raw in what is told.
     pub(super) fn tell(&self, event: &Event<'_>) {
         match event {
-            Event::Failed { peer, why } => log::warn!("{peer}: {why}"),
+            Event::Failed { peer, why, .. } => log::warn!("{peer}: {why}"),
             _ if self.quiet => {}
-            Event::Stored { peer, receipt } => {
+            Event::Stored { peer, receipt, .. } => {
                 let (name, size) = (escaped(&receipt.name), receipt.size);
                 self.out
                     .line(format!("stored {name} ({size} bytes) from {peer}"));

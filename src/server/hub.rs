@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::accepting::Kind;
@@ -43,6 +43,7 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     pub(super) notes: Vec<Note>,
     pub(super) counters: Arc<Counters>,
     pub(super) hear: Option<Hear>,
+    pub(super) hangup: Option<Box<dyn FnMut() + Send>>,
     pub(super) tracer: Option<Tracer>,
     pub(super) stopper: Stopper,
     /// Other servers, which stop when this one does.
@@ -83,6 +84,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             notes: Vec::new(),
             counters: Arc::default(),
             hear: None,
+            hangup: None,
             tracer: None,
             stopper,
             followers: Vec::new(),
@@ -133,6 +135,11 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         ready.readable = false;
         for signal in signals.pending() {
             match self.phase {
+                _ if signal == SIGHUP => {
+                    if let Some(hear) = &mut self.hangup {
+                        hear();
+                    }
+                }
                 Phase::Serving => {
                     self.stop(reactor);
                 }
@@ -165,10 +172,18 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         for note in self.notes.drain(..) {
             let peer = session.peer();
             let event = match &note {
-                Note::Stored(receipt) => Event::Stored { peer, receipt },
+                Note::Stored(receipt) => Event::Stored {
+                    peer,
+                    receipt,
+                    connection: token.to_raw(),
+                },
                 Note::Message(text) => Event::Message { peer, text },
                 Note::Remark(text) => Event::Remark { peer, text },
-                Note::Failed(why) => Event::Failed { peer, why },
+                Note::Failed(code, why) => Event::Failed {
+                    peer,
+                    code: *code,
+                    why,
+                },
             };
             if let Some(hear) = &mut self.hear {
                 hear(event);

@@ -41,10 +41,13 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use signal_hook::consts::SIGHUP;
+use signal_hook_mio::v1_0::Signals;
+
 use crate::net::{Address, Listener, Sharing, Tuning};
 use crate::observe::trace::Record;
 use crate::observe::{Counters, Snapshot, Tracer};
-use crate::proto::Receipt;
+use crate::proto::{Code, Receipt};
 use crate::reactor::Reactor;
 pub use crate::session::Splicing;
 use crate::store::Store;
@@ -80,6 +83,9 @@ pub enum Event<'a> {
         peer: &'a Address,
         /// What its client is told.
         receipt: &'a Receipt,
+        /// Which connection it came over. No two that are open at once have the same number in one
+        /// server; in two of them they may.
+        connection: usize,
     },
     /// A text came, where strings are messages.
     Message {
@@ -104,6 +110,8 @@ pub enum Event<'a> {
     Failed {
         /// Who sent it.
         peer: &'a Address,
+        /// The code that its client is told.
+        code: Code,
         /// Why, for a person.
         why: &'a str,
     },
@@ -215,6 +223,19 @@ impl<S: Store, P: Protocol> Server<S, P> {
     /// Has `hear` called for each event.
     pub fn on_event(&mut self, hear: impl FnMut(Event<'_>) + Send + 'static) {
         self.hub.hear = Some(Box::new(hear));
+    }
+
+    /// Has `hear` called, on the loop's thread, for each SIGHUP, which ends the process no more.
+    ///
+    /// # Errors
+    /// Where the handler can't be installed.
+    pub fn on_hangup(&mut self, hear: impl FnMut() + Send + 'static) -> io::Result<()> {
+        if self.hub.hangup.is_none() {
+            let signals = Signals::new([SIGHUP])?;
+            self.reactor.insert(signals, Entry::Signals)?;
+        }
+        self.hub.hangup = Some(Box::new(hear));
+        Ok(())
     }
 
     /// Has `hear` called for each thing that happens on a connection, on the loop's thread: it

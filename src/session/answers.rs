@@ -11,6 +11,12 @@ impl<M: Machine, S: Store> Session<M, S> {
             Done::Looked(_, found) => self.looked(found, around),
             Done::Reserved(_, reserved) => self.reserved(reserved, around),
             Done::Stored(key, stored) => self.stored(key.ticket, stored, around),
+            Done::Found(key, receipt) => {
+                self.committing -= 1;
+                self.give_back(around);
+                self.machine
+                    .handle_stored(key.ticket, Ok(receipt), around.now);
+            }
         }
         self.trace_steps(around);
     }

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use crate::net::{Address, Stream};
 use crate::observe::{Counters, Watch};
-use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
+use crate::proto::{Code, Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
 use crate::store::{Key, Store};
 pub use splice::{Splice, Splicing};
@@ -94,7 +94,7 @@ pub enum Note {
     /// A file was stored.
     Stored(Receipt),
     /// An upload failed, for a reason that is this side's.
-    Failed(String),
+    Failed(Code, String),
 }
 
 impl<M: Machine, S: Store> Session<M, S> {
@@ -148,10 +148,12 @@ impl<M: Machine, S: Store> Session<M, S> {
     /// peer is told.
     fn failed(&self, error: &crate::store::Error, around: &mut Surroundings<'_, S>) -> Fault {
         around.counters.failed.add(1);
+        let fault = Fault::from(error);
         if error.is_ours() {
-            around.notes.push(Note::Failed(error.to_string()));
+            let why = error.to_string();
+            around.notes.push(Note::Failed(fault.code(), why));
         }
-        error.into()
+        fault
     }
 
     /// Files that are open on behalf of this session.

@@ -8,10 +8,11 @@
 mod error;
 pub mod folder;
 pub mod growing;
+pub mod journal;
 pub mod memory;
 mod place;
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::os::fd::BorrowedFd;
 
 use rand::RngExt;
@@ -21,6 +22,7 @@ use crate::proto::{Order, Receipt, Seal, Ticket};
 pub use error::Error;
 pub use folder::FolderStore;
 pub use growing::GrowingStore;
+pub use journal::Journal;
 pub use memory::MemoryStore;
 
 /// Uploads up to this size are committed in the order in which that was asked for; a larger one
@@ -69,7 +71,13 @@ pub trait Store {
         Ok(None)
     }
 
-    /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended.
+    /// Who sends an upload, for a store that writes that down. Told before the commit.
+    fn set_sender(&mut self, upload: &mut Self::Upload, peer: &dyn Display) {
+        let _ = (upload, peer);
+    }
+
+    /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended, or
+    /// [`Done::Found`].
     fn commit(&mut self, upload: Self::Upload, seal: Seal, key: Key);
 
     /// Hands on what was collected: a store may wait with its commits until this is called, or
@@ -121,13 +129,19 @@ pub enum Done {
     Reserved(Key, Result<(), Error>),
     /// A commit.
     Stored(Key, Result<Receipt, Error>),
+    /// A commit of a file that was there already under this name, byte for byte, from an earlier
+    /// try. Its sender is told what it would have been told then, and nothing else has happened.
+    Found(Key, Receipt),
 }
 
 impl Done {
     /// Whom it is for.
     pub fn key(&self) -> Key {
         match self {
-            Done::Looked(key, _) | Done::Reserved(key, _) | Done::Stored(key, _) => *key,
+            Done::Looked(key, _)
+            | Done::Reserved(key, _)
+            | Done::Stored(key, _)
+            | Done::Found(key, _) => *key,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::digest::Chase;
 use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::Unfinished;
-use super::{digest, look, writeback};
+use super::{digest, look, recording, writeback};
 use crate::proto::{Conflict, Digest, Name, Receipt, Seal};
 use crate::store::{Done, Error, IN_ORDER_SIZE, Key, random_name};
 
@@ -36,6 +36,8 @@ pub(super) struct Job {
     pub(super) chase: Option<Arc<Chase>>,
     /// Whether its bytes are on the disk and their digest was checked.
     pub(super) synced: bool,
+    /// Who sent it, where that is written down.
+    pub(super) peer: Option<Box<str>>,
     pub(super) seal: Seal,
     pub(super) key: Key,
 }
@@ -94,12 +96,7 @@ impl Job {
     }
 
     /// Gives the file its name.
-    fn place(
-        &self,
-        root: &Root,
-        numbers: &mut Numbers,
-        block: &mut [u8],
-    ) -> Result<Receipt, Error> {
+    fn place(&self, root: &Root, numbers: &mut Numbers, block: &mut [u8]) -> Result<Placed, Error> {
         let place = |name: &str| root.place(&self.unfinished, name);
         let name = match &self.name {
             None => first_free((0..TRIES).map(|_| random_name()), place)?,
@@ -118,7 +115,7 @@ impl Job {
                         None
                     };
                     match (twin, self.conflict) {
-                        (Some(twin), _) => return Ok(twin),
+                        (Some(twin), _) => return Ok(Placed::Found(twin)),
                         (None, Conflict::Rename) => numbers.first_free(name, place)?,
                         (None, _) => return Err(Error::Exists),
                     }
@@ -127,13 +124,22 @@ impl Job {
             },
         };
         let Seal { size, digest } = self.seal;
-        Ok(Receipt {
+        Ok(Placed::New(Receipt {
             name,
             size,
             digest,
             durable: root.durable,
-        })
+        }))
     }
+}
+
+/// How a job ended well.
+#[derive(Debug)]
+pub(super) enum Placed {
+    /// Its file has its name.
+    New(Receipt),
+    /// The very file was there already.
+    Found(Receipt),
 }
 
 /// The first of many names that is free.
@@ -214,6 +220,7 @@ fn commit(root: &Root, batch: &mut [Job], numbers: &mut Numbers, block: &mut [u8
         .iter_mut()
         .map(|job| job.make_safe(root, block))
         .collect();
+    let (room, safe) = recording::make_room(root, batch, safe);
     let mut results: Vec<_> = batch
         .iter()
         .zip(safe)
@@ -222,16 +229,20 @@ fn commit(root: &Root, batch: &mut [Job], numbers: &mut Numbers, block: &mut [u8
     if root.durable {
         sync_names(root, batch, &mut results);
     }
-    batch
-        .iter()
-        .zip(results)
-        .map(|(job, result)| Done::Stored(job.key, result))
-        .collect()
+    if let Some(room) = room {
+        recording::record(root, room, batch, &mut results);
+    }
+    let done = |(job, result): (&Job, _)| match result {
+        Ok(Placed::Found(receipt)) => Done::Found(job.key, receipt),
+        Ok(Placed::New(receipt)) => Done::Stored(job.key, Ok(receipt)),
+        Err(error) => Done::Stored(job.key, Err(error)),
+    };
+    batch.iter().zip(results).map(done).collect()
 }
 
 /// Makes the names that a batch was given survive a power cut. Who has a name, but not for certain,
 /// is told so.
-fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Receipt, Error>]) {
+fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Placed, Error>]) {
     for (job, result) in batch.iter().zip(results.iter_mut()) {
         if result.is_ok()
             && let Err(error) = root.sync_link(&job.unfinished)
@@ -250,10 +261,12 @@ fn sync_names(root: &Root, batch: &[Job], results: &mut [Result<Receipt, Error>]
     }
 }
 
-fn copy(error: &io::Error) -> io::Error {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+/// An error that befell several.
+pub(super) fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(
+        || io::Error::new(error.kind(), error.to_string()),
+        io::Error::from_raw_os_error,
+    )
 }
 
 #[cfg(test)]

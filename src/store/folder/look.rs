@@ -13,9 +13,9 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use super::digest;
 use super::reports::Reports;
 use super::root::Root;
+use super::{digest, recording};
 use crate::proto::{Digest, Name, Receipt};
 use crate::store::{Done, Error, Key};
 
@@ -147,10 +147,12 @@ fn receipt(
             Error::from_call("sync a file", error)
         })?;
     }
-    Ok(Some(Receipt {
+    let receipt = Receipt {
         name: name.to_owned(),
         size: facts.len(),
         digest: Some(has),
         durable: root.durable,
-    }))
+    };
+    recording::record_found(root, &receipt)?;
+    Ok(Some(receipt))
 }

@@ -10,6 +10,7 @@
 //!                                   digest, fsync each             <─────────────────┘
 //!                                   link each to its name
 //!                                   fsync the folder once
+//!                                   a line each in the journal, if there is one
 //!   poll_done <─────────────────    report all
 //! ```
 //!
@@ -22,6 +23,7 @@ mod committer;
 mod digest;
 mod journal;
 mod look;
+mod recording;
 mod reports;
 mod root;
 #[cfg(test)]
@@ -31,6 +33,7 @@ mod upload;
 mod work;
 mod writeback;
 
+use std::fmt::Display;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -38,7 +41,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
+use super::{Done, Error, IN_ORDER_SIZE, Journal, Key, Opening, Reserved, Store, Wake};
 use crate::proto::{Conflict, Name, Order, Seal};
 use bulk::{Discard, Task};
 use committer::Job;
@@ -124,6 +127,14 @@ impl FolderStore {
         })
     }
 
+    /// Has each file that is stored from now on recorded, before it is reported. Said once, before
+    /// the first upload.
+    pub fn set_journal(&self, journal: Arc<Journal>) {
+        if self.root.record.set(journal).is_err() {
+            log::error!("a store keeps the journal that it was first given, and no other");
+        }
+    }
+
     /// How its files are kept until they have a name, for a start-up line.
     pub fn description(&self) -> &'static str {
         self.root.description()
@@ -182,6 +193,9 @@ impl Store for FolderStore {
         if self.root.has_failed() {
             return Err(Error::Failed);
         }
+        if let Some(journal) = self.root.record.get() {
+            journal.check().map_err(Error::Unrecorded)?;
+        }
         if let Some(name) = &order.name
             && let Some(opening) = self.look(name, order, key)?
         {
@@ -216,6 +230,12 @@ impl Store for FolderStore {
         most: usize,
     ) -> Result<Option<usize>, Error> {
         upload.splice(pipe, most)
+    }
+
+    fn set_sender(&mut self, upload: &mut FolderUpload, peer: &dyn Display) {
+        if self.root.record.get().is_some() {
+            upload.set_peer(peer);
+        }
     }
 
     fn commit(&mut self, upload: FolderUpload, seal: Seal, key: Key) {

@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use super::unfinished::{Partial, Unfinished};
 use super::{Durability, journal, work};
-use crate::store::Error;
 use crate::store::place::move_to_free_name;
+use crate::store::{Error, Journal};
 
 /// Which kind of unfinished files to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) struct Root {
     pub(super) durable: bool,
     failed: AtomicBool,
     closing: AtomicBool,
+    /// Where each stored file gets a line, if anywhere.
+    pub(super) record: OnceLock<Arc<Journal>>,
 }
 
 impl Root {
@@ -67,6 +69,7 @@ impl Root {
             durable,
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            record: OnceLock::new(),
         };
         work::sweep(&root.folder).map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
