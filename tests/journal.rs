@@ -232,16 +232,14 @@ fn a_full_file_system_refuses_uploads_too() {
         return skipped("no file system can be mounted here");
     }
     let journal = disk.join("journal");
-    let fill = format!(
-        "mount -t tmpfs -o size=64k none \"$1\" && head -c 60k /dev/zero >\"$1/ballast\" && shift && \
-         exec \"$@\""
-    );
+    let fill = "mount -t tmpfs -o size=64k none \"$1\" && head -c 60k /dev/zero >\"$1/ballast\" && shift && \
+         exec \"$@\"";
     let starter = Starter::new(&["--journal", journal.to_str().expect("a test's own")]).under(&[
         "unshare",
         "-rm",
         "sh",
         "-c",
-        &fill,
+        fill,
         "sh",
         disk.to_str().expect("a test's own"),
     ]);

@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod exit;
+mod hooks;
 mod journal;
 mod lab;
 mod logging;
@@ -111,6 +112,8 @@ mod tests {
                     .contains(&long.as_str());
                 let prefix = if in_lab && !shared { "LAB_" } else { "" };
                 assert_eq!(variable, format!("PIECEMEAL_{prefix}{long}"));
+                // Those are a hook's facts; it may well call this program.
+                assert!(!variable.starts_with("PIECEMEAL_STORED_"));
             }
         }
     }

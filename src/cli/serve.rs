@@ -17,6 +17,7 @@ use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descrip
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::Durability;
 
+use super::hooks::HookArguments;
 use super::journal::{self, JournalArguments};
 use super::teller::Teller;
 use super::tracing::Tracing;
@@ -132,6 +133,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     journal: JournalArguments,
+
+    #[command(flatten)]
+    hooks: HookArguments,
 
     #[command(flatten)]
     tracing: Tracing,
@@ -278,10 +282,16 @@ fn serve(arguments: &Arguments, out: &LineSender, err: &LineSender) -> std::io::
         quiet: arguments.quiet,
         patience: show_duration(arguments.shutdown_timeout),
     };
-    workers.on_event(move |event| teller.tell(event));
+    let hooks = arguments.hooks.start(&arguments.dir)?;
+    let listener = hooks.listener();
+    workers.on_event(move |event| {
+        teller.tell(event);
+        listener.hear(event);
+    });
     let summary = workers.run();
     tracing.finish(err);
-    let summary = summary?;
+    let mut summary = summary?;
+    summary.ended = hooks.finish(summary.ended, arguments.shutdown_timeout.0, err)?;
     if !arguments.quiet {
         err.line(last_line(&summary));
     }

@@ -56,6 +56,12 @@ impl Starter {
         starter
     }
 
+    /// Further arguments.
+    pub(crate) fn with(mut self, arguments: &[&str]) -> Starter {
+        self.arguments.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
     /// The folder that the server's own is in, and nothing else yet.
     pub(crate) fn home(&self) -> PathBuf {
         self.home.path().to_owned()
