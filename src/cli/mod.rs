@@ -6,10 +6,12 @@ mod demo;
 mod exit;
 mod hooks;
 mod journal;
+mod json;
 mod lab;
 mod logging;
 mod pieces;
 mod progress;
+mod receipts;
 mod say;
 mod send;
 mod serve;
@@ -17,6 +19,7 @@ mod teller;
 mod trace;
 mod tracing;
 mod units;
+mod verify;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -52,6 +55,8 @@ enum Command {
     Lab(lab::Arguments),
     /// Measure how fast a server is: one of its own, or another
     Bench(Box<bench::Arguments>),
+    /// Check a folder against a server's journal or a client's receipts
+    Verify(verify::Arguments),
     /// Draw what a traced connection did
     Trace(trace::Arguments),
     /// Show the whole thing at work: a server, 64 clients, 200 files
@@ -67,6 +72,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Say(arguments) => say::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Bench(arguments) => bench::run(*arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Trace(arguments) => trace::run(arguments),
         Command::Demo => demo::run(),
     };

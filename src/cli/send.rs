@@ -12,7 +12,9 @@ use piecemeal::proto::Code;
 use piecemeal::proto::text::escaped;
 use piecemeal::server::raise_descriptor_limit;
 
+use super::json::{self, JsonArgument};
 use super::progress::{Bar, Plain};
+use super::receipts::{ReceiptsArgument, Several};
 use super::serve::OnConflict;
 use super::units::{Limit, duration, show_count, show_size};
 use super::{Exit, tell};
@@ -69,6 +71,12 @@ pub(super) struct Arguments {
     files: Vec<PathBuf>,
 
     #[command(flatten)]
+    json: JsonArgument,
+
+    #[command(flatten)]
+    receipts: ReceiptsArgument,
+
+    #[command(flatten)]
     pieces: super::pieces::PiecesArguments,
 }
 
@@ -109,6 +117,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let items = arguments.items();
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
+        ProgressArgument::Auto if arguments.json.json => ProgressArgument::None,
         ProgressArgument::Auto => ProgressArgument::Plain,
         asked => asked,
     };
@@ -117,13 +126,31 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         ProgressArgument::Plain => Box::new(Plain),
         ProgressArgument::None => Box::new(Quiet),
     };
+    let mut receipts = match arguments.receipts.open(&arguments.to) {
+        Ok(receipts) => receipts,
+        Err(error) => {
+            tell(format_args!("piecemeal: {error}"));
+            return Exit::Local;
+        }
+    };
+    let mut told = arguments.json.json.then_some(json::send::JsonProgress);
+    let mut several = Several(vec![&mut *progress]);
+    if let Some(receipts) = &mut receipts {
+        several.0.push(receipts);
+    }
+    if let Some(told) = &mut told {
+        several.0.push(told);
+    }
     let started = Instant::now();
-    let sent = client::send(&options, items, &mut *progress);
+    let sent = client::send(&options, items, &mut several);
     // A bar is taken away before anything else is written.
     drop(progress);
     let report = match sent {
         Ok(report) => report,
         Err(why) => {
+            if arguments.json.json {
+                json::send::failed(&why);
+            }
             tell(format_args!("piecemeal: {why}{}", hint(&why)));
             return Exit::of(&why);
         }
@@ -134,7 +161,17 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     if show != ProgressArgument::None {
         tell(summary(&report, started.elapsed()));
     }
-    Exit::of_report(&report)
+    let mut exit = Exit::of_report(&report);
+    if let Some(Err(error)) = receipts.map(super::receipts::Receipts::finish) {
+        tell(format_args!("piecemeal: {error}"));
+        if exit == Exit::Success {
+            exit = Exit::Local;
+        }
+    }
+    if arguments.json.json {
+        json::send::summary(&report, started.elapsed(), exit.code());
+    }
+    exit
 }
 
 impl Arguments {

@@ -57,8 +57,11 @@ fn open_whole(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A crash may have cut the last line off.
-fn end_last_line(mut file: &File) -> io::Result<()> {
+/// Gives a last line its end that a crash has cut off, so that the next one stands alone.
+///
+/// # Errors
+/// Where the file can't be read or written.
+pub fn end_last_line(mut file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     let Some(last) = length.checked_sub(1) else {
         return Ok(());
@@ -66,7 +69,7 @@ fn end_last_line(mut file: &File) -> io::Result<()> {
     let mut byte = [0];
     file.read_exact_at(&mut byte, last)?;
     if byte != *b"\n" {
-        log::warn!("the journal's last line was cut off; the next one begins behind it");
+        log::warn!("a last line was cut off; the next one begins behind it");
         file.write_all(b"\n")?;
     }
     Ok(())

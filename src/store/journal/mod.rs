@@ -34,6 +34,7 @@ use std::thread;
 
 use crate::proto::{Digest, Receipt};
 pub use entry::Entry;
+pub use file::end_last_line;
 
 /// Files whose lines are remembered, so that one that is sent again gets no second line. When
 /// there are more, all are forgotten, and a second line does no harm.
