@@ -18,6 +18,7 @@ pub(crate) struct Starter {
     arguments: Vec<OsString>,
     variables: Vec<(String, String)>,
     collect_stdout: bool,
+    says_where: bool,
     /// Holds the server's folder, and whatever else a test needs beside it.
     home: TempDir,
 }
@@ -42,6 +43,7 @@ impl Starter {
             arguments: arguments.iter().map(OsString::from).collect(),
             variables: Vec::new(),
             collect_stdout: true,
+            says_where: true,
             home,
         }
     }
@@ -87,6 +89,12 @@ impl Starter {
     /// Leaves standard output to the test, which may close it or not read it.
     pub(crate) fn with_own_stdout(mut self) -> Starter {
         self.collect_stdout = false;
+        self
+    }
+
+    /// Its lines are not those for people, so it is not waited for until it says where it listens.
+    pub(crate) fn unsaid(mut self) -> Starter {
+        self.says_where = false;
         self
     }
 
@@ -136,6 +144,9 @@ impl Starter {
             out,
             err,
         };
+        if !self.says_where {
+            return server;
+        }
         let said = |line: &str| line.starts_with("listening on ");
         let lines = server.err.wait_for_many(binds.max(1), said);
         let addresses = lines
