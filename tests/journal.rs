@@ -290,7 +290,7 @@ fn failing(call: &str, path: &Path, starter: Starter) -> Option<Server> {
 #[test]
 fn a_line_that_could_not_be_written_or_synced_makes_the_answer_unknown_and_a_retry_is_recorded() {
     for call in ["write", "fdatasync"] {
-        let (starter, path) = starter(&["-v", "--on-conflict", "rename"]);
+        let (starter, path) = starter(&["-v", "--json", "--on-conflict", "rename"]);
         fs::write(&path, "").expect("a test's own");
         let Some(server) = failing(call, &path, starter) else {
             return;
@@ -308,6 +308,10 @@ fn a_line_that_could_not_be_written_or_synced_makes_the_answer_unknown_and_a_ret
         client.refused("unknown");
         client.expect_end();
         assert_eq!(server.names(), ["a.txt"], "the file has its name");
+        for event in ["failed", "refused"] {
+            let event = format!("\"event\":\"{event}\",\"code\":\"unknown\"");
+            server.out.wait_for(|line| line.contains(&event));
+        }
         // Nothing more is stored, not even begun.
         let mut other = server.client();
         other.send(string("b.txt"));

@@ -189,7 +189,14 @@ fn a_server_tells_of_its_life_and_of_each_file() {
     let events = objects(lines.iter().map(String::as_str));
     assert_eq!(
         names(&events),
-        ["listening", "stored", "failed", "stopping", "stopped"]
+        [
+            "listening",
+            "stored",
+            "failed",
+            "refused",
+            "stopping",
+            "stopped"
+        ]
     );
     assert_eq!(events[0]["address"], server.address());
     let stored = &events[1];
@@ -200,11 +207,12 @@ fn a_server_tells_of_its_life_and_of_each_file() {
     assert_eq!(stored["blake3"], common::digest("bytes"));
     assert_eq!(stored["durable"], true);
     assert_eq!(events[2]["code"], "no-space");
-    for event in &events[1..3] {
+    assert_eq!(events[3]["code"], "no-space");
+    for event in &events[1..4] {
         assert!(event["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
     }
-    assert_eq!(events[3]["under_way"], 0);
-    let stopped = &events[4];
+    assert_eq!(events[4]["under_way"], 0);
+    let stopped = &events[5];
     assert_eq!(
         (&stopped["stored"], &stopped["bytes"]),
         (&1.into(), &5.into())
@@ -321,4 +329,93 @@ fn no_color_is_respected_on_a_terminal() {
         "{}",
         String::from_utf8_lossy(&plain)
     );
+}
+
+/// A server that is asked for a code, and what asks for it.
+struct Ask(Code, Starter, fn(&Server));
+
+/// What leads a server to say each code, but for those that only a failing disk does.
+fn asks() -> Vec<Ask> {
+    let serve = |arguments: &[&str]| Starter::new(&["--json"]).with(arguments);
+    let ask = |code, arguments: &[&str], ask| Ask(code, serve(arguments), ask);
+    vec![
+        ask(Code::BadType, &[], |server| say(server, vec![0])),
+        ask(Code::BadLength, &[], |server| {
+            say(server, string([b'a'; 5000]))
+        }),
+        ask(Code::BadText, &[], |server| say(server, string(b"\xff"))),
+        ask(Code::BadName, &[], |server| say(server, string("../a"))),
+        ask(Code::BadState, &[], |server| say(server, end(""))),
+        ask(Code::Exists, &[], |server| {
+            server.client().upload("a.txt", b"bytes");
+            say(server, string("a.txt"));
+        }),
+        ask(Code::TooLarge, &["--max-size", "3"], |server| {
+            say(server, data("bytes"))
+        }),
+        ask(Code::NoSpace, &[], |server| {
+            say(server, put("name=a\nsize=9223372036854775808"))
+        }),
+        ask(Code::Digest, &[], |server| {
+            let other = common::digest("other");
+            let put = put(format!("name=a\nsize=5\nblake3={other}"));
+            say(server, [put, data("bytes")].concat());
+        }),
+        ask(Code::Incomplete, &[], |server| {
+            let mut client = server.client();
+            client.send(common::data_header(1, 9));
+            client.finish();
+        }),
+        ask(Code::Timeout, &["--header-timeout", "300ms"], |server| {
+            say(server, vec![])
+        }),
+        ask(Code::Busy, &["--max-connections", "1"], |server| {
+            let mut first = server.client();
+            first.upload("a.txt", b"bytes");
+            let mut second = server.client();
+            second.refused("busy");
+        }),
+        ask(Code::Shutdown, &[], |server| {
+            let mut client = server.client();
+            client.upload("a.txt", b"bytes");
+            server.signal(rustix::process::Signal::TERM);
+            client.refused("shutdown");
+        }),
+        ask(Code::Io, &[], |server| {
+            fs::remove_dir_all(server.path("")).expect("the folder is there");
+            say(server, string("a.txt"));
+        }),
+    ]
+}
+
+/// Sends something, and stays until the server has answered it.
+fn say(server: &Server, bytes: Vec<u8>) {
+    let mut client = server.client();
+    client.send_quietly(bytes);
+    client.reply();
+}
+
+#[test]
+fn a_server_tells_of_every_code_that_it_answers_with() {
+    let mut told = Vec::new();
+    for Ask(code, starter, ask) in asks() {
+        let server = starter.start();
+        ask(&server);
+        let word = format!("\"code\":\"{code}\"");
+        let refused = |line: &str| line.contains("\"refused\"") && line.contains(&word);
+        let line = server.out.wait_for(refused);
+        let event = &objects([&*line])[0];
+        assert!(
+            event["peer"].as_str().unwrap().starts_with("127.0.0.1:"),
+            "{event}"
+        );
+        assert!(!event["text"].as_str().unwrap().is_empty(), "{event}");
+        told.push(code);
+    }
+    // `unknown` takes a disk that fails to sync: `journal.rs` looks at it in the same output.
+    let left: Vec<_> = Code::ALL
+        .into_iter()
+        .filter(|code| !told.contains(code))
+        .collect();
+    assert_eq!(left, [Code::Unknown]);
 }

@@ -357,6 +357,7 @@ impl Arguments {
                 min_rate: self.min_rate.0.unwrap_or(0),
             },
             trace: self.tracing.is_wanted(),
+            tell_faults: self.json.json,
         };
         Config {
             bind: self.bind.clone(),

@@ -18,6 +18,8 @@ impl Teller {
     pub(super) fn tell(&self, event: &Event<'_>) {
         match event {
             Event::Failed { peer, why, .. } => log::warn!("{peer}: {why}"),
+            // Programs get to hear of it; for people it is the client's business.
+            Event::Refused { .. } => {}
             _ if self.quiet => {}
             Event::Stored { peer, receipt, .. } => {
                 let (name, size) = (escaped(&receipt.name), receipt.size);

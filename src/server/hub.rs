@@ -179,6 +179,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
                 },
                 Note::Message(text) => Event::Message { peer, text },
                 Note::Remark(text) => Event::Remark { peer, text },
+                Note::Refused(fault) => Event::Refused { peer, fault },
                 Note::Failed(code, why) => Event::Failed {
                     peer,
                     code: *code,

@@ -47,7 +47,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::net::{Address, Listener, Sharing, Tuning};
 use crate::observe::trace::Record;
 use crate::observe::{Counters, Snapshot, Tracer};
-use crate::proto::{Code, Receipt};
+use crate::proto::{Code, Fault, Receipt};
 use crate::reactor::Reactor;
 pub use crate::session::Splicing;
 use crate::store::Store;
@@ -105,6 +105,14 @@ pub enum Event<'a> {
     Stopping {
         /// How many.
         under_way: usize,
+    },
+    /// A peer is told of a fault, its own or ours. Only where
+    /// [`Rules::tell_faults`](crate::proto::Rules::tell_faults) asks for it.
+    Refused {
+        /// Who.
+        peer: &'a Address,
+        /// What it is told.
+        fault: &'a Fault,
     },
     /// An upload failed, and not by its client's fault.
     Failed {

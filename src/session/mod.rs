@@ -93,6 +93,8 @@ pub enum Note {
     Remark(Box<str>),
     /// A file was stored.
     Stored(Receipt),
+    /// The peer is told of a fault, where machines keep those.
+    Refused(Fault),
     /// An upload failed, for a reason that is this side's.
     Failed(Code, String),
 }
@@ -136,6 +138,10 @@ impl<M: Machine, S: Store> Session<M, S> {
         }
         self.give_back(around);
         self.trace_steps(around);
+        // Nothing is told of a peer that isn't visited: the store's answers lead to a visit too.
+        while let Some(fault) = self.machine.poll_fault() {
+            around.notes.push(Note::Refused(fault));
+        }
         visit
     }
 

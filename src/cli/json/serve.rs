@@ -27,6 +27,11 @@ enum Event<'a> {
         text: &'a str,
         peer: String,
     },
+    Refused {
+        code: &'static str,
+        text: String,
+        peer: String,
+    },
     Message {
         text: &'a str,
         peer: String,
@@ -75,6 +80,11 @@ impl JsonTeller {
             Happened::Failed { peer, code, why } => Event::Failed {
                 code: code.as_str(),
                 text: why,
+                peer: peer.to_string(),
+            },
+            Happened::Refused { peer, fault } => Event::Refused {
+                code: fault.code().as_str(),
+                text: fault.to_string(),
                 peer: peer.to_string(),
             },
             Happened::Message { peer, text } => Event::Message {

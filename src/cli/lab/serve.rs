@@ -193,6 +193,7 @@ fn event<'a>(peer: &'a Address, note: &'a Note) -> Event<'a> {
             receipt,
             connection: 0,
         },
+        Note::Refused(fault) => Event::Refused { peer, fault },
         Note::Failed(code, why) => Event::Failed {
             peer,
             code: *code,

@@ -17,7 +17,7 @@ use crate::proto::watch::earlier;
 impl Receiver {
     /// Answers with a fault after which the connection ends.
     pub(super) fn close_with(&mut self, cause: Cause, fault: Fault, now: Moment) {
-        self.replies.push(Reply::Fault(fault));
+        self.push(Reply::Fault(fault));
         self.drain(cause, Drain::Sending, now);
     }
 
