@@ -217,7 +217,7 @@ impl Work {
             dir,
             ..
         } = &self.plan;
-        let path = dir.join(&facts.name);
+        let path = dir.join(facts.name());
         let running = process::start(
             program,
             arguments,

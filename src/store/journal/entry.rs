@@ -43,7 +43,12 @@ fn is_false(value: &bool) -> bool {
 
 /// The time now, as entries have it.
 pub fn timestamp() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+    timestamp_of(SystemTime::now())
+}
+
+/// A time as entries have it.
+pub fn timestamp_of(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 impl<'a> Entry<'a> {
