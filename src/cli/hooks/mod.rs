@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// At the end hooks have at least so long, however long the uploads took.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
+/// How long a hook is waited for that was killed: one that hangs in the system can't end.
+const UNKILLABLE: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Args)]
 pub(super) struct HookArguments {
     /// Run PROGRAM for each stored file, without a shell. It is told the facts in variables
@@ -139,7 +142,7 @@ impl Hooks {
             return Ok(ended);
         };
         let now = Instant::now();
-        let until = match ended {
+        let mut until = match ended {
             Ended::Forced(_) => Some(now),
             Ended::Stopped => patience.and_then(|patience| {
                 let until = self.stopping.get_or_init(|| now).checked_add(patience)?;
@@ -163,7 +166,12 @@ impl Hooks {
             let signal = signalled.swap(0, Ordering::Relaxed);
             if let (Ok(signal @ 1..), Ended::Stopped) = (i32::try_from(signal), ended) {
                 ended = Ended::Forced(signal);
-                dispatcher.finish(Some(Instant::now()));
+                until = Some(Instant::now());
+                dispatcher.finish(until);
+            }
+            if until.is_some_and(|until| until.elapsed() > UNKILLABLE) {
+                log::warn!("a hook was killed and doesn't end; it is left alone");
+                return Ok(ended);
             }
         }
         match dispatcher.join() {

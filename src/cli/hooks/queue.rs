@@ -11,13 +11,14 @@
 //! ```
 //!
 //! To submit is to send a message over a channel without bound; what bounds it is a count. So the
-//! loop never waits here, whatever the hooks do.
+//! loop never waits here, whatever the hooks do. It wakes the dispatcher only where that could start
+//! something: while as many run as may, what is submitted is left lying until one of them ends.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -44,8 +45,8 @@ pub(super) struct Plan {
 /// What the dispatcher is told.
 #[derive(Debug)]
 enum Message {
-    /// A file was stored, over this connection.
-    Stored(usize, Facts),
+    /// There are files, and it has said that it could start a hook.
+    Wake,
     /// The hook of a connection's file has ended.
     Ended(usize, Facts, Outcome),
     /// Nothing more is stored; what has not ended by then is killed, and what waits is left.
@@ -55,7 +56,10 @@ enum Message {
 /// Submits hooks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Submitter {
+    stored: Sender<(usize, Facts)>,
     messages: Sender<Message>,
+    /// Whether the dispatcher wants to hear of the next file.
+    idle: Arc<AtomicBool>,
     waiting: Arc<AtomicUsize>,
     missed: Arc<AtomicUsize>,
 }
@@ -70,7 +74,12 @@ impl Submitter {
             return;
         }
         // The dispatcher outlives the server.
-        let _ = self.messages.send(Message::Stored(connection, facts));
+        let _ = self.stored.send((connection, facts));
+        // Either this sees that it is idle, or it sees the file before it rests.
+        fence(Ordering::SeqCst);
+        if self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed) {
+            let _ = self.messages.send(Message::Wake);
+        }
     }
 }
 
@@ -87,14 +96,18 @@ impl Dispatcher {
     pub(super) fn start(plan: Plan) -> io::Result<Dispatcher> {
         let (messages, received) = channel();
         let (runs, ended) = channel::<()>();
+        let (stored, files) = channel();
         let submitter = Submitter {
+            stored,
             messages,
+            idle: Arc::default(),
             waiting: Arc::default(),
             missed: Arc::default(),
         };
         let work = Work {
             plan,
             submitter: submitter.clone(),
+            files,
             queues: HashMap::new(),
             ready: VecDeque::new(),
             running: HashMap::new(),
@@ -146,6 +159,8 @@ struct Run {
 struct Work {
     plan: Plan,
     submitter: Submitter,
+    /// Files that were stored, and the connections that they came over.
+    files: Receiver<(usize, Facts)>,
     /// What waits, by connection. One that is here has something waiting, or running.
     queues: HashMap<usize, VecDeque<Facts>>,
     /// Connections that have something waiting and nothing running.
@@ -160,10 +175,14 @@ struct Work {
 impl Work {
     fn run(mut self, messages: &Receiver<Message>) -> usize {
         loop {
+            self.collect();
             self.start_what_can_start();
             if self.until.is_some() && self.running.is_empty() {
                 let left = self.queues.values().map(VecDeque::len).sum::<usize>();
                 return left + self.missed;
+            }
+            if self.has_room() && !self.rests() {
+                continue;
             }
             let message = match self.next_deadline() {
                 None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -171,7 +190,7 @@ impl Work {
             };
             self.count_missed();
             match message {
-                Ok(Message::Stored(connection, facts)) => self.stored(connection, facts),
+                Ok(Message::Wake) => {}
                 Ok(Message::Ended(connection, facts, outcome)) => {
                     self.ended(connection, &facts, outcome);
                 }
@@ -183,6 +202,31 @@ impl Work {
         }
     }
 
+    /// Takes over what was submitted; returns whether there was anything.
+    fn collect(&mut self) -> bool {
+        let mut any = false;
+        while let Ok((connection, facts)) = self.files.try_recv() {
+            self.stored(connection, facts);
+            any = true;
+        }
+        any
+    }
+
+    /// Says that the next file is to wake it, unless one has come by now.
+    fn rests(&mut self) -> bool {
+        self.submitter.idle.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let rests = !self.collect();
+        if !rests {
+            self.submitter.idle.store(false, Ordering::Relaxed);
+        }
+        rests
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() < self.plan.jobs && !self.is_over()
+    }
+
     fn stored(&mut self, connection: usize, facts: Facts) {
         let queue = self.queues.entry(connection).or_default();
         queue.push_back(facts);
@@ -192,7 +236,7 @@ impl Work {
     }
 
     fn start_what_can_start(&mut self) {
-        while self.running.len() < self.plan.jobs && !self.is_over() {
+        while self.has_room() {
             let Some(connection) = self.ready.pop_front() else {
                 return;
             };
