@@ -44,6 +44,14 @@ Exit codes:
   130  ended at once by a second SIGINT (Ctrl-C)
   143  ended at once by a second SIGTERM";
 
+/// That of `verify`.
+pub(super) const VERIFY_HELP: &str = "\
+Exit codes:
+  0    every file is there, as it was stored
+  2    wrong usage
+  6    a file is missing, or its digest or size differ
+  9    a file, the folder or the receipts can't be read";
+
 /// That of `trace`.
 pub(super) const TRACE_HELP: &str = "\
 Exit codes:

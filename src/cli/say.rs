@@ -9,7 +9,7 @@ use piecemeal::proto::Code;
 use piecemeal::proto::limits::TEXT_MOST;
 use piecemeal::proto::text::escaped;
 
-use super::{Exit, print, tell};
+use super::{Exit, json, print, tell};
 
 #[derive(Debug, Args)]
 #[command(after_help = super::exit::SAY_HELP)]
@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     text: Option<String>,
 
     #[command(flatten)]
+    json: super::json::JsonArgument,
+
+    #[command(flatten)]
     pieces: super::pieces::PiecesArguments,
 }
 
@@ -35,16 +38,17 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         pieces: arguments.pieces.plan(),
         ..Options::to(arguments.to)
     };
+    let as_json = arguments.json.json;
     let said = Conversation::open(&options)
-        .map_err(failed)
+        .map_err(|why| failed(why, as_json))
         .and_then(|mut conversation| match arguments.text {
-            Some(text) => say(&mut conversation, &text),
-            None => say_lines(&mut conversation),
+            Some(text) => say(&mut conversation, &text, as_json),
+            None => say_lines(&mut conversation, as_json),
         });
     said.err().unwrap_or(Exit::Success)
 }
 
-fn say_lines(conversation: &mut Conversation) -> Result<(), Exit> {
+fn say_lines(conversation: &mut Conversation, as_json: bool) -> Result<(), Exit> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| {
             tell(format_args!(
@@ -52,12 +56,12 @@ fn say_lines(conversation: &mut Conversation) -> Result<(), Exit> {
             ));
             Exit::Local
         })?;
-        say(conversation, &line)?;
+        say(conversation, &line, as_json)?;
     }
     Ok(())
 }
 
-fn say(conversation: &mut Conversation, text: &str) -> Result<(), Exit> {
+fn say(conversation: &mut Conversation, text: &str, as_json: bool) -> Result<(), Exit> {
     if text.len() as u64 > TEXT_MOST {
         let length = text.len();
         tell(format_args!(
@@ -65,11 +69,19 @@ fn say(conversation: &mut Conversation, text: &str) -> Result<(), Exit> {
         ));
         return Err(Exit::Usage);
     }
-    print(escaped(&conversation.say(text).map_err(failed)?));
+    let answer = conversation.say(text).map_err(|why| failed(why, as_json))?;
+    if as_json {
+        json::send::replied(text, &answer);
+    } else {
+        print(escaped(&answer));
+    }
     Ok(())
 }
 
-fn failed(why: Why) -> Exit {
+fn failed(why: Why, as_json: bool) -> Exit {
+    if as_json {
+        json::send::failed(&why);
+    }
     tell(format_args!("piecemeal: {why}{}", hint(&why)));
     Exit::of(&why)
 }

@@ -14,7 +14,9 @@ use piecemeal::proto::Code;
 use piecemeal::server::raise_descriptor_limit;
 
 use super::gather::{self, GatherArguments};
+use super::json::{self, JsonArgument};
 use super::progress::{Bar, OnlyTrouble, Plain};
+use super::receipts::{ReceiptsArgument, Several};
 use super::serve::OnConflict;
 use super::units::{Limit, duration, rate, show_count, show_size};
 use super::{Exit, tell};
@@ -95,6 +97,12 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     gather: GatherArguments,
+
+    #[command(flatten)]
+    json: JsonArgument,
+
+    #[command(flatten)]
+    receipts: ReceiptsArgument,
 
     #[command(flatten)]
     pieces: super::pieces::PiecesArguments,
@@ -181,6 +189,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     } = found;
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
+        ProgressArgument::Auto if arguments.json.json => ProgressArgument::None,
         ProgressArgument::Auto => ProgressArgument::Plain,
         asked => asked,
     };
@@ -192,10 +201,25 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         ProgressArgument::Plain => Box::new(Plain),
         ProgressArgument::None => Box::new(OnlyTrouble),
     };
+    let mut receipts = match arguments.receipts.open(&arguments.to) {
+        Ok(receipts) => receipts,
+        Err(error) => {
+            tell(format_args!("piecemeal: {error}"));
+            return Exit::Local;
+        }
+    };
+    let mut told = arguments.json.json.then_some(json::send::JsonProgress);
+    let mut several = Several(vec![&mut *progress]);
+    if let Some(receipts) = &mut receipts {
+        several.0.push(receipts);
+    }
+    if let Some(told) = &mut told {
+        several.0.push(told);
+    }
     let started = Instant::now();
     let sent = match (input, items.first().cloned()) {
-        (Some(input), Some(item)) => client::send_stream(&options, item, input, &mut *progress),
-        _ => client::send(&options, items, &mut *progress),
+        (Some(input), Some(item)) => client::send_stream(&options, item, input, &mut several),
+        _ => client::send(&options, items, &mut several),
     };
     // A bar is taken away before anything else is written.
     drop(progress);
@@ -205,6 +229,9 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             report
         }
         Err(why) => {
+            if arguments.json.json {
+                json::send::failed(&why);
+            }
             tell(format_args!("piecemeal: {why}{}", hint(&why)));
             return Exit::of(&why);
         }
@@ -215,7 +242,17 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     if show != ProgressArgument::None {
         tell(summary(&report, started.elapsed()));
     }
-    Exit::of_report(&report)
+    let mut exit = Exit::of_report(&report);
+    if let Some(Err(error)) = receipts.map(super::receipts::Receipts::finish) {
+        tell(format_args!("piecemeal: {error}"));
+        if exit == Exit::Success {
+            exit = Exit::Local;
+        }
+    }
+    if arguments.json.json {
+        json::send::summary(&report, started.elapsed(), exit.code());
+    }
+    exit
 }
 
 /// What is said of the files that failed, in their order. What has nothing to do with the file is

@@ -1,6 +1,7 @@
 //! `piecemeal serve`.
 
 mod limits;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,15 +15,21 @@ use piecemeal::observe::{Counters, LineSender, LineWriter};
 use piecemeal::proto::name::NameRules;
 use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
-use piecemeal::server::{Config, Ended, Splicing, Summary, Workers, raise_descriptor_limit};
+use piecemeal::server::{Config, Ended, Splicing, Workers, raise_descriptor_limit};
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::{Durability, Partials};
 
+use super::hooks::HookArguments;
+use super::journal::{self, JournalArguments};
+use super::json::JsonArgument;
+use super::json::serve::JsonTeller;
+use super::logging::LogFormat;
 use super::reread::Origin;
 use super::teller::Teller;
 use super::tracing::Tracing;
-use super::units::{Limit, count, duration, show_count, show_duration, show_size, size};
+use super::units::{Limit, count, duration, show_duration, show_size, size};
 use super::{Exit, logging, tell};
+use words::{last_line, shell_quoted};
 
 #[derive(Debug, Args)]
 #[command(after_help = super::exit::SERVE_HELP)]
@@ -148,6 +155,24 @@ pub(super) struct Arguments {
     shutdown_timeout: Limit<Duration>,
 
     #[command(flatten)]
+    json: JsonArgument,
+
+    /// How the lines on standard error are written
+    #[arg(
+        long,
+        env = "PIECEMEAL_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+
+    #[command(flatten)]
+    journal: JournalArguments,
+
+    #[command(flatten)]
+    hooks: HookArguments,
+
+    #[command(flatten)]
     tracing: Tracing,
 
     /// Print only addresses, warnings and errors
@@ -206,25 +231,31 @@ pub(super) fn run(arguments: Arguments, origin: Origin) -> Exit {
         tell("piecemeal: can't start a thread");
         return Exit::Other;
     };
-    logging::start(arguments.quiet, arguments.verbose, err.sender());
+    let (quiet, verbose) = (arguments.quiet, arguments.verbose);
+    logging::start_as(arguments.log_format, quiet, verbose, err.sender());
+    let lines = arguments.log_format.of_lines(err.sender());
+    if arguments.json.json && arguments.tracing.is_printed() {
+        tell("piecemeal: --trace prints what is no JSON: use --trace-file with --json");
+        return Exit::Usage;
+    }
     if arguments.workers > 1 && arguments.tracing.is_wanted() {
         tell("piecemeal: --trace, --trace-file and -vv watch one loop: leave --workers out");
         return Exit::Usage;
     }
-    let exit = match serve(&arguments, origin, &out.sender(), &err.sender()) {
+    let exit = match serve(&arguments, origin, &out.sender(), &lines) {
         Ok(exit) => exit,
         Err(error) => {
             let hint = match error.kind() {
                 std::io::ErrorKind::AddrInUse => "; stop it, or choose another --bind",
                 _ => "",
             };
-            err.sender().line(format!("piecemeal: {error}{hint}"));
+            lines.line(format!("piecemeal: {error}{hint}"));
             Exit::Other
         }
     };
     let dropped = counters.dropped_lines.get();
     if dropped > 0 {
-        err.sender().line(format!(
+        lines.line(format!(
             "{dropped} lines were dropped, since nobody read them"
         ));
     }
@@ -248,6 +279,7 @@ fn serve(
         DurabilityArgument::Full => Durability::Full,
         DurabilityArgument::None => Durability::None,
     };
+    let journal = arguments.journal.open(&arguments.dir)?;
     let mut kept = "";
     let mut space = limits::SpaceLimits::new(&arguments.whole);
     let partials = Partials::kept_for(arguments.partial_ttl.0);
@@ -258,14 +290,23 @@ fn serve(
             store.keep_metadata()?;
         }
         kept = store.description();
+        if let Some(journal) = &journal {
+            store.set_journal(Arc::clone(journal));
+        }
         Ok(store)
     })?;
+    journal::listen(journal, &mut workers)?;
+    let hooks = arguments.hooks.start(&arguments.dir)?;
+    let json = arguments.json.json.then(|| JsonTeller(out.clone()));
     let tracing = arguments.tracing.start(out)?;
     origin.begin(&mut workers, err)?;
     tracing.watch(workers.first());
     let addresses = workers.first().addresses().to_vec();
     for address in &addresses {
         err.line(format!("listening on {address}"));
+        if let Some(json) = &json {
+            json.listening(address);
+        }
     }
     if !arguments.quiet {
         for address in &addresses {
@@ -300,10 +341,22 @@ fn serve(
         quiet: arguments.quiet,
         patience: show_duration(arguments.shutdown_timeout),
     };
-    workers.on_event(move |event| teller.tell(event));
+    let listener = hooks.listener();
+    let told = json.clone();
+    workers.on_event(move |event| {
+        match &told {
+            Some(json) => json.tell(event, &teller),
+            None => teller.tell(event),
+        }
+        listener.hear(event);
+    });
     let summary = workers.run();
     tracing.finish(err);
-    let summary = summary?;
+    let mut summary = summary?;
+    summary.ended = hooks.finish(summary.ended, arguments.shutdown_timeout.0, err)?;
+    if let Some(json) = &json {
+        json.stopped(&summary);
+    }
     if !arguments.quiet {
         err.line(last_line(&summary));
     }
@@ -311,18 +364,6 @@ fn serve(
         Ended::Stopped => Exit::Success,
         Ended::Forced(signal) => Exit::Signal(signal),
     })
-}
-
-fn last_line(summary: &Summary) -> String {
-    let counts = &summary.counts;
-    let bytes = show_size(counts.stored_bytes);
-    let files = show_count(counts.stored, "file");
-    let cut_off = match summary.cut_off {
-        0 => String::new(),
-        1 => "; 1 connection was cut off".to_owned(),
-        count => format!("; {count} connections were cut off"),
-    };
-    format!("stopped; {files} stored, {bytes}{cut_off}")
 }
 
 impl Arguments {
@@ -347,6 +388,7 @@ impl Arguments {
                 min_rate: self.min_rate.0.unwrap_or(0),
             },
             trace: self.tracing.is_wanted(),
+            tell_faults: self.json.json,
         };
         Config {
             bind: self.bind.clone(),
@@ -382,29 +424,5 @@ impl Arguments {
     }
 }
 
-/// A word as a shell takes it.
-fn shell_quoted(word: &str) -> String {
-    let is_bare = |c: char| c.is_alphanumeric() || "-_./:,@%+=[]".contains(c);
-    if word.chars().all(is_bare) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_with_spaces_or_quotes_can_be_pasted() {
-        for (word, quoted) in [
-            ("127.0.0.1:9000", "127.0.0.1:9000"),
-            ("[::1]:9000", "[::1]:9000"),
-            ("unix:/tmp/a b", "'unix:/tmp/a b'"),
-            ("unix:/tmp/it's", r"'unix:/tmp/it'\''s'"),
-        ] {
-            assert_eq!(shell_quoted(word), quoted);
-        }
     }
 }

@@ -22,9 +22,11 @@ impl Teller {
             manager::stopping();
         }
         match event {
-            Event::Failed { peer, why } => log::warn!("{peer}: {why}"),
+            Event::Failed { peer, why, .. } => log::warn!("{peer}: {why}"),
+            // Programs get to hear of it; for people it is the client's business.
+            Event::Refused { .. } => {}
             _ if self.quiet => {}
-            Event::Stored { peer, receipt } => {
+            Event::Stored { peer, receipt, .. } => {
                 let (name, size) = (escaped(&receipt.name), receipt.size);
                 self.out
                     .line(format!("stored {name} ({size} bytes) from {peer}"));

@@ -39,6 +39,11 @@ impl Tracing {
         self.trace || self.trace_file.is_some() || log::log_enabled!(log::Level::Trace)
     }
 
+    /// Whether it goes to standard output.
+    pub(super) fn is_printed(&self) -> bool {
+        self.trace
+    }
+
     /// Opens the file, if there is to be one. Lines go to `out`.
     ///
     /// # Errors

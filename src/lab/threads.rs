@@ -233,7 +233,8 @@ impl Connection {
     /// Tells people of what is this side's fault, and gives what the peer is told.
     fn failed(&self, error: &Error) -> Fault {
         if error.is_ours() {
-            (self.hear)(&self.peer, Note::Failed(error.to_string()));
+            let code = Fault::from(error).code();
+            (self.hear)(&self.peer, Note::Failed(code, error.to_string()));
         }
         error.into()
     }

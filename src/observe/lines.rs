@@ -34,6 +34,8 @@ pub struct LineWriter {
 pub struct LineSender {
     queue: SyncSender<Vec<u8>>,
     counters: Arc<Counters>,
+    /// What makes a line of what is to be said.
+    shape: Option<fn(&str) -> String>,
 }
 
 impl LineWriter {
@@ -60,7 +62,11 @@ impl LineWriter {
             drop(running);
         })?;
         Ok(LineWriter {
-            sender: LineSender { queue, counters },
+            sender: LineSender {
+                queue,
+                counters,
+                shape: None,
+            },
             done,
         })
     }
@@ -84,6 +90,13 @@ impl LineWriter {
 }
 
 impl LineSender {
+    /// The same, for lines that are first given another shape. What is written through
+    /// [`Write`] goes as it is.
+    pub fn shaped(self, shape: fn(&str) -> String) -> LineSender {
+        let shape = Some(shape);
+        LineSender { shape, ..self }
+    }
+
     /// Queues a line, without its end. Drops it where the queue is full.
     pub fn line(&self, line: impl Into<String>) {
         if !self.try_line(line) {
@@ -93,9 +106,12 @@ impl LineSender {
 
     /// The same, but it counts nothing; returns whether the queue had room.
     pub fn try_line(&self, line: impl Into<String>) -> bool {
-        let mut line = line.into().into_bytes();
-        line.push(b'\n');
-        self.send(line)
+        let mut line = line.into();
+        if let Some(shape) = self.shape {
+            line = shape(&line);
+        }
+        line.push('\n');
+        self.send(line.into_bytes())
     }
 
     fn send(&self, bytes: Vec<u8>) -> bool {

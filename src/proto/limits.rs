@@ -100,4 +100,7 @@ pub struct Rules {
     pub deadlines: Deadlines,
     /// Whether machines keep their transitions to be printed.
     pub trace: bool,
+    /// Whether machines keep the faults that they answer with, for
+    /// [`Machine::poll_fault`](super::Machine::poll_fault).
+    pub tell_faults: bool,
 }

@@ -164,6 +164,11 @@ pub trait Machine {
     /// The next step to be traced, where it was told to keep them.
     fn poll_step(&mut self) -> Option<Step>;
 
+    /// The next fault that the peer is told of, where it was told to keep them.
+    fn poll_fault(&mut self) -> Option<Fault> {
+        None
+    }
+
     /// Bytes to be sent.
     fn output(&self) -> &[u8];
 

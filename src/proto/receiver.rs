@@ -38,9 +38,9 @@ mod meaning;
 mod position;
 #[cfg(test)]
 mod tests;
+mod told;
 mod upload;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ use super::replies::Replies;
 use super::reply::{Receipt, Reply};
 use super::transitions::{Cause, Transition, is_legal};
 use super::watch::Watch;
+use told::Told;
 use upload::{Body, Opening, Target};
 
 /// One connection, as the server sees it.
@@ -71,9 +72,8 @@ pub struct Receiver {
     begun: u64,
     /// Whether the program is stopping, so that no message is begun any more.
     stopping: bool,
-    /// Transitions to be told, where somebody wants to hear of them.
-    #[expect(clippy::box_collection, reason = "nearly all machines have none")]
-    trace: Option<Box<VecDeque<Transition>>>,
+    /// What is to be told, where somebody wants to hear of it.
+    told: Option<Box<Told>>,
 }
 
 /// What is being waited for, with all that is known of it so far.
@@ -132,7 +132,7 @@ impl Receiver {
             watch: Watch::started(now),
             begun: 0,
             stopping: false,
-            trace: None,
+            told: None,
         }
     }
 
@@ -158,7 +158,7 @@ impl Receiver {
         };
         debug_assert!(is_legal(step), "{step} is not in the table");
         if self.rules.trace {
-            self.trace.get_or_insert_default().push_back(step);
+            self.told.get_or_insert_default().steps.push_back(step);
         }
     }
 
@@ -324,8 +324,9 @@ impl Machine for Receiver {
 
     fn handle_stored(&mut self, ticket: Ticket, stored: Result<Receipt, Fault>, now: Moment) {
         let closes = matches!(stored, Err(Fault::Unknown));
-        self.replies
-            .fill(ticket, stored.map_or_else(Reply::Fault, Reply::Receipt));
+        let reply = stored.map_or_else(Reply::Fault, Reply::Receipt);
+        self.keep_fault(&reply);
+        self.replies.fill(ticket, reply);
         if closes && !matches!(self.state, State::Drain(_) | State::Closed) {
             self.drain(Cause::Stored, Drain::Sending, now);
         }
@@ -375,7 +376,11 @@ impl Machine for Receiver {
     }
 
     fn poll_step(&mut self) -> Option<Step> {
-        self.trace.as_mut()?.pop_front().map(Step::from)
+        self.told.as_mut()?.steps.pop_front().map(Step::from)
+    }
+
+    fn poll_fault(&mut self) -> Option<Fault> {
+        self.told.as_mut()?.faults.pop_front()
     }
 
     fn output(&self) -> &[u8] {

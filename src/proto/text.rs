@@ -32,6 +32,27 @@ pub fn escaped<B: AsRef<[u8]> + ?Sized>(bytes: &B) -> Escaped<'_> {
     Escaped(bytes.as_ref())
 }
 
+/// The same JSON with every character that is not plain written as `\u` and its number. JSON itself
+/// lets nearly all of them stand raw within its strings, and nothing of it stands outside of ASCII
+/// elsewhere.
+pub fn plain_json(json: String) -> String {
+    if json.chars().all(is_plain) {
+        return json;
+    }
+    let mut plain = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_plain(c) {
+            plain.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String can't fail.
+                let _ = fmt::Write::write_fmt(&mut plain, format_args!("\\u{unit:04x}"));
+            }
+        }
+    }
+    plain
+}
+
 /// What [`escaped`] returns; to be printed.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(&'a [u8]);
@@ -94,6 +115,17 @@ mod tests {
         #[test]
         fn whatever_comes_the_output_is_plain(bytes: Vec<u8>) {
             prop_assert!(escaped(&bytes).to_string().chars().all(is_plain));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn plain_json_has_no_raw_characters_and_means_the_same(text in any::<String>()) {
+            let json = serde_json::to_string(&text).expect("a string");
+            let plain = plain_json(json);
+            prop_assert!(plain.chars().all(is_plain), "{}", plain);
+            let read: String = serde_json::from_str(&plain).expect("still JSON");
+            prop_assert_eq!(read, text);
         }
     }
 }

@@ -200,10 +200,19 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         for note in self.notes.drain(..) {
             let peer = session.peer();
             let event = match &note {
-                Note::Stored(receipt) => Event::Stored { peer, receipt },
+                Note::Stored(receipt) => Event::Stored {
+                    peer,
+                    receipt,
+                    connection: token.to_raw(),
+                },
                 Note::Message(text) => Event::Message { peer, text },
                 Note::Remark(text) => Event::Remark { peer, text },
-                Note::Failed(why) => Event::Failed { peer, why },
+                Note::Refused(fault) => Event::Refused { peer, fault },
+                Note::Failed(code, why) => Event::Failed {
+                    peer,
+                    code: *code,
+                    why,
+                },
             };
             if let Some(hear) = &mut self.hear {
                 hear(event);

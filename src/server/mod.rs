@@ -49,7 +49,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::net::{Address, Listener, Sharing, Tuning};
 use crate::observe::trace::Record;
 use crate::observe::{Counters, Snapshot, Tracer};
-use crate::proto::Receipt;
+use crate::proto::{Code, Fault, Receipt};
 use crate::reactor::Reactor;
 pub use crate::session::Splicing;
 use crate::store::Store;
@@ -86,6 +86,9 @@ pub enum Event<'a> {
         peer: &'a Address,
         /// What its client is told.
         receipt: &'a Receipt,
+        /// Which connection it came over. No two that are open at once have the same number in one
+        /// server; in two of them they may.
+        connection: usize,
     },
     /// A text came, where strings are messages.
     Message {
@@ -106,10 +109,20 @@ pub enum Event<'a> {
         /// How many.
         under_way: usize,
     },
+    /// A peer is told of a fault, its own or ours. Only where
+    /// [`Rules::tell_faults`](crate::proto::Rules::tell_faults) asks for it.
+    Refused {
+        /// Who.
+        peer: &'a Address,
+        /// What it is told.
+        fault: &'a Fault,
+    },
     /// An upload failed, and not by its client's fault.
     Failed {
         /// Who sent it.
         peer: &'a Address,
+        /// The code that its client is told.
+        code: Code,
         /// Why, for a person.
         why: &'a str,
     },

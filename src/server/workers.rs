@@ -106,6 +106,14 @@ where
         }
     }
 
+    /// Has `hear` called for each SIGHUP, on the first one's thread.
+    ///
+    /// # Errors
+    /// Those of [`Server::on_hangup`].
+    pub fn on_hangup(&mut self, hear: impl FnMut() + Send + 'static) -> io::Result<()> {
+        self.first.on_hangup(hear)
+    }
+
     /// Serves until the first is stopped; the others stop with it.
     ///
     /// # Errors

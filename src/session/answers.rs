@@ -18,6 +18,12 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
             }
             Done::Stored(key, stored) => self.stored(key.ticket, stored, around),
+            Done::Found(key, receipt) => {
+                self.committing -= 1;
+                self.give_back(around);
+                self.machine
+                    .handle_stored(key.ticket, Ok(receipt), around.now);
+            }
         }
         self.trace_steps(around);
     }

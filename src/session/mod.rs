@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use crate::net::{Address, Stream, Throttle};
 use crate::observe::{Counters, Watch};
-use crate::proto::{Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
+use crate::proto::{Code, Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
 use crate::store::{Key, Store};
 pub use splice::{Splice, Splicing};
@@ -101,8 +101,10 @@ pub enum Note {
     Remark(Box<str>),
     /// A file was stored.
     Stored(Receipt),
+    /// The peer is told of a fault, where machines keep those.
+    Refused(Fault),
     /// An upload failed, for a reason that is this side's.
-    Failed(String),
+    Failed(Code, String),
 }
 
 impl<M: Machine, S: Store> Session<M, S> {
@@ -153,6 +155,10 @@ impl<M: Machine, S: Store> Session<M, S> {
         around.end_turn();
         self.give_back(around);
         self.trace_steps(around);
+        // Nothing is told of a peer that isn't visited: the store's answers lead to a visit too.
+        while let Some(fault) = self.machine.poll_fault() {
+            around.notes.push(Note::Refused(fault));
+        }
         visit
     }
 
@@ -178,10 +184,12 @@ impl<M: Machine, S: Store> Session<M, S> {
     /// peer is told.
     fn failed(&self, error: &crate::store::Error, around: &mut Surroundings<'_, S>) -> Fault {
         around.counters.failed.add(1);
+        let fault = Fault::from(error);
         if error.is_ours() {
-            around.notes.push(Note::Failed(error.to_string()));
+            let why = error.to_string();
+            around.notes.push(Note::Failed(fault.code(), why));
         }
-        error.into()
+        fault
     }
 
     /// Files that are open on behalf of this session.

@@ -221,7 +221,8 @@ impl<M: Machine, S: Store> Session<M, S> {
                 }
                 Action::Reserve(total) => self.reserve(total, around),
                 Action::Commit(ticket, seal) => {
-                    let upload = self.upload.take().expect("what is committed was begun");
+                    let mut upload = self.upload.take().expect("what is committed was begun");
+                    around.store.set_sender(&mut upload, &self.peer);
                     self.committing += 1;
                     around
                         .store

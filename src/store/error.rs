@@ -69,15 +69,19 @@ pub enum Error {
     /// The file has its name, but the sync failed that would keep it.
     #[error("the file has its name, but making that durable failed: {0}")]
     Unknown(io::Error),
+    /// The journal can't take its line, and nothing is stored unrecorded.
+    #[error("the journal can't take its line, and nothing is stored unrecorded: {0}")]
+    Unrecorded(io::Error),
 }
 
 impl Error {
     /// Sorts a failed call's error: a full disk is the sender's business, the rest is ours.
     pub(super) fn from_call(doing: &'static str, error: impl Into<io::Error>) -> Error {
         let error = error.into();
-        match Errno::from_io_error(&error) {
-            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Error::Full(error),
-            _ => Error::Io { doing, error },
+        if is_full(&error) {
+            Error::Full(error)
+        } else {
+            Error::Io { doing, error }
         }
     }
 
@@ -112,9 +116,19 @@ impl Error {
             // These two are said once, and not of each upload that they refuse.
             | Error::Quota { .. }
             | Error::MinFree { .. } => false,
-            Error::Full(_) | Error::Io { .. } | Error::Failed | Error::Unknown(_) => true,
+            Error::Full(_)
+            | Error::Io { .. }
+            | Error::Failed
+            | Error::Unknown(_)
+            | Error::Unrecorded(_) => true,
         }
     }
+}
+
+/// Whether there is no space left, or no more than a file may have.
+fn is_full(error: &io::Error) -> bool {
+    let full = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG];
+    Errno::from_io_error(error).is_some_and(|errno| full.contains(&errno))
 }
 
 impl From<&Error> for Fault {
@@ -132,8 +146,9 @@ impl From<&Error> for Fault {
             Error::Full(_) | Error::TooBig => Fault::NoSpace,
             Error::Quota { limit } => Fault::Quota { limit },
             Error::MinFree { limit } => Fault::MinFree { limit },
+            Error::Unrecorded(ref error) if is_full(error) => Fault::NoSpace,
             Error::Digest => Fault::Digest("the stored bytes have another digest"),
-            Error::Io { .. } | Error::Failed => Fault::Io,
+            Error::Io { .. } | Error::Failed | Error::Unrecorded(_) => Fault::Io,
             Error::Unknown(_) => Fault::Unknown,
         }
     }

@@ -8,10 +8,11 @@
 mod error;
 pub mod folder;
 pub mod growing;
+pub mod journal;
 pub mod memory;
 mod place;
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::os::fd::BorrowedFd;
 
 use rand::RngExt;
@@ -21,6 +22,7 @@ use crate::proto::{Order, Receipt, Seal, Ticket};
 pub use error::Error;
 pub use folder::FolderStore;
 pub use growing::GrowingStore;
+pub use journal::Journal;
 pub use memory::MemoryStore;
 
 /// Uploads up to this size are committed in the order in which that was asked for; a larger one
@@ -78,7 +80,13 @@ pub trait Store {
         Ok(None)
     }
 
-    /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended.
+    /// Who sends an upload, for a store that writes that down. Told before the commit.
+    fn set_sender(&mut self, upload: &mut Self::Upload, peer: &dyn Display) {
+        let _ = (upload, peer);
+    }
+
+    /// Makes the upload safe and gives it its name; [`Done::Stored`] tells how that ended, or
+    /// [`Done::Found`].
     fn commit(&mut self, upload: Self::Upload, seal: Seal, key: Key);
 
     /// Throws an upload away, even one that could be resumed.
@@ -157,6 +165,9 @@ pub enum Done {
     Taken(Key),
     /// A commit.
     Stored(Key, Result<Receipt, Error>),
+    /// A commit of a file that was there already under this name, byte for byte, from an earlier
+    /// try. Its sender is told what it would have been told then, and nothing else has happened.
+    Found(Key, Receipt),
 }
 
 impl Done {
@@ -167,7 +178,8 @@ impl Done {
             | Done::Reserved(key, _)
             | Done::Resumed(key, _)
             | Done::Taken(key)
-            | Done::Stored(key, _) => *key,
+            | Done::Stored(key, _)
+            | Done::Found(key, _) => *key,
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Starter {
     collect_stdout: bool,
     /// Descriptors that it is to inherit, from 3 on.
     inherited: Vec<OwnedFd>,
+    says_where: bool,
     /// Holds the server's folder, and whatever else a test needs beside it.
     home: TempDir,
 }
@@ -47,6 +48,7 @@ impl Starter {
             variables: Vec::new(),
             collect_stdout: true,
             inherited: Vec::new(),
+            says_where: true,
             home,
         }
     }
@@ -59,6 +61,12 @@ impl Starter {
             .extend(arguments.iter().map(OsString::from));
         starter.subcommand = &["lab", "serve"];
         starter
+    }
+
+    /// Further arguments.
+    pub(crate) fn with(mut self, arguments: &[&str]) -> Starter {
+        self.arguments.extend(arguments.iter().map(OsString::from));
+        self
     }
 
     /// The folder that the server's own is in, and nothing else yet.
@@ -95,6 +103,12 @@ impl Starter {
     /// Leaves standard output to the test, which may close it or not read it.
     pub(crate) fn with_own_stdout(mut self) -> Starter {
         self.collect_stdout = false;
+        self
+    }
+
+    /// Its lines are not those for people, so it is not waited for until it says where it listens.
+    pub(crate) fn unsaid(mut self) -> Starter {
+        self.says_where = false;
         self
     }
 
@@ -152,6 +166,9 @@ impl Starter {
             out,
             err,
         };
+        if !self.says_where {
+            return server;
+        }
         let said = |line: &str| line.starts_with("listening on ");
         let lines = server.err.wait_for_many(binds.max(1), said);
         let addresses = lines

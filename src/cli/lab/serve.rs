@@ -188,8 +188,17 @@ fn event<'a>(peer: &'a Address, note: &'a Note) -> Event<'a> {
     match note {
         Note::Message(text) => Event::Message { peer, text },
         Note::Remark(text) => Event::Remark { peer, text },
-        Note::Stored(receipt) => Event::Stored { peer, receipt },
-        Note::Failed(why) => Event::Failed { peer, why },
+        Note::Stored(receipt) => Event::Stored {
+            peer,
+            receipt,
+            connection: 0,
+        },
+        Note::Refused(fault) => Event::Refused { peer, fault },
+        Note::Failed(code, why) => Event::Failed {
+            peer,
+            code: *code,
+            why,
+        },
     }
 }
 

@@ -17,7 +17,7 @@ use crate::proto::watch::earlier;
 impl Receiver {
     /// Answers with a fault after which the connection ends.
     pub(super) fn close_with(&mut self, cause: Cause, fault: Fault, now: Moment) {
-        self.replies.push(Reply::Fault(fault));
+        self.push(Reply::Fault(fault));
         self.drain(cause, Drain::Sending, now);
     }
 
@@ -41,7 +41,7 @@ impl Receiver {
                     State::ReadBody(body) if body.upload.is_resumable => Fault::CutOff,
                     _ => Fault::Incomplete,
                 };
-                self.replies.push(Reply::Fault(fault));
+                self.push(Reply::Fault(fault));
                 self.drain(Cause::End, Drain::SendingToEnded, now);
             }
             State::Skip { left: None, .. } => self.go(Cause::End, State::Reply, now),

@@ -414,7 +414,7 @@ impl Receiver {
         if left.is_some_and(|left| left > SKIP_MOST) {
             return self.close_with(cause, fault, now);
         }
-        self.replies.push(Reply::Fault(fault));
+        self.push(Reply::Fault(fault));
         let skip = State::Skip {
             left,
             room: SKIP_MOST,
@@ -427,7 +427,7 @@ impl Receiver {
     }
 
     fn answer(&mut self, cause: Cause, reply: Reply, now: Moment) {
-        self.replies.push(reply);
+        self.push(reply);
         self.go(cause, State::Reply, now);
     }
 }

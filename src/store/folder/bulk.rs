@@ -153,21 +153,21 @@ fn work(root: &Root, task: Task, jobs: &Sender<Vec<Job>>, reports: &Reports, blo
         }
         Task::Sync(mut job) => {
             let key = job.key;
-            let result = match job.make_safe(root, block) {
-                Err(error) => Err(error),
-                Ok(()) => match job.twin(root, block) {
-                    Ok(None) => {
-                        // The committer outlives this thread.
-                        let _ = jobs.send(vec![job]);
-                        return;
-                    }
-                    Ok(Some(receipt)) => Ok(receipt),
-                    Err(error) => Err(error),
-                },
+            let twin = job
+                .make_safe(root, block)
+                .and_then(|()| job.twin(root, block));
+            let done = match twin {
+                Ok(None) => {
+                    // The committer outlives this thread.
+                    let _ = jobs.send(vec![job]);
+                    return;
+                }
+                Ok(Some(receipt)) => Done::Found(key, receipt),
+                Err(error) => Done::Stored(key, Err(error)),
             };
             // First, so that a report finds the file gone.
             drop(job);
-            reports.send([Done::Stored(key, result)]);
+            reports.send([done]);
         }
     }
 }

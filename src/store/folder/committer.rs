@@ -17,7 +17,7 @@ use super::folders::{Folders, copy};
 use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::Unfinished;
-use super::{digest, look, metadata, writeback};
+use super::{digest, look, metadata, recording, writeback};
 use crate::proto::{Conflict, Digest, Metadata, Name, Receipt, Seal};
 use crate::store::{self, Done, Error, IN_ORDER_SIZE, Key, random_name};
 
@@ -43,6 +43,8 @@ pub(super) struct Job {
     pub(super) chase: Option<Arc<Chase>>,
     /// Whether its bytes are on the disk and their digest was checked.
     pub(super) synced: bool,
+    /// Who sent it, where that is written down.
+    pub(super) peer: Option<Box<str>>,
     pub(super) seal: Seal,
     pub(super) key: Key,
 }
@@ -132,7 +134,7 @@ impl Job {
         folders: &mut Folders,
         numbers: &mut Numbers,
         block: &mut [u8],
-    ) -> Result<Receipt, Error> {
+    ) -> Result<Placed, Error> {
         let mut place = |name: &str| folders.place(root, &self.unfinished, name);
         let name = match &self.name {
             None => first_free((0..TRIES).map(|_| random_name()), place)?,
@@ -151,7 +153,7 @@ impl Job {
                         None
                     };
                     match (twin, self.conflict) {
-                        (Some(twin), _) => return Ok(twin),
+                        (Some(twin), _) => return Ok(Placed::Found(twin)),
                         (None, Conflict::Rename) => numbers.first_free(name, place)?,
                         (None, _) => return Err(Error::Exists),
                     }
@@ -160,13 +162,22 @@ impl Job {
             },
         };
         let Seal { size, digest } = self.seal;
-        Ok(Receipt {
+        Ok(Placed::New(Receipt {
             name,
             size,
             digest,
             durable: root.durable,
-        })
+        }))
     }
+}
+
+/// How a job ended well.
+#[derive(Debug)]
+pub(super) enum Placed {
+    /// Its file has its name.
+    New(Receipt),
+    /// The very file was there already.
+    Found(Receipt),
 }
 
 /// The first of many names that is free.
@@ -295,17 +306,22 @@ impl Committing {
         if root.durable {
             sync_files(root, &mut batch, &mut safe);
         }
+        let (room, safe) = recording::make_room(root, &batch, safe);
         let mut results: Vec<_> = batch
             .iter()
             .zip(safe)
             .map(|(job, safe)| safe.and_then(|()| job.place(root, folders, numbers, block)))
             .collect();
         sync_names(root, folders, &batch, &mut results);
-        batch
-            .iter()
-            .zip(results)
-            .map(|(job, result)| Done::Stored(job.key, result))
-            .collect()
+        if let Some(room) = room {
+            recording::record(root, room, &batch, &mut results);
+        }
+        let done = |(job, result): (&Job, _)| match result {
+            Ok(Placed::Found(receipt)) => Done::Found(job.key, receipt),
+            Ok(Placed::New(receipt)) => Done::Stored(job.key, Ok(receipt)),
+            Err(error) => Done::Stored(job.key, Err(error)),
+        };
+        batch.iter().zip(results).map(done).collect()
     }
 }
 
@@ -345,7 +361,7 @@ fn sync_names(
     root: &Root,
     folders: &mut Folders,
     batch: &[Job],
-    results: &mut [Result<Receipt, Error>],
+    results: &mut [Result<Placed, Error>],
 ) {
     let placed = results.iter().filter(|result| result.is_ok()).count();
     if root.links_need_sync() && root.is_to_sync_together(placed) {
@@ -364,7 +380,7 @@ fn sync_names(
 }
 
 /// What a sync that was everyone's means for each.
-fn all_or_unknown(root: &Root, synced: io::Result<()>, results: &mut [Result<Receipt, Error>]) {
+fn all_or_unknown(root: &Root, synced: io::Result<()>, results: &mut [Result<Placed, Error>]) {
     if let Err(error) = synced {
         root.set_failed();
         for result in results.iter_mut().filter(|result| result.is_ok()) {

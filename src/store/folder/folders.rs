@@ -264,10 +264,12 @@ impl Folders {
     }
 }
 
+/// An error that befell several.
 pub(super) fn copy(error: &io::Error) -> io::Error {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+    error.raw_os_error().map_or_else(
+        || io::Error::new(error.kind(), error.to_string()),
+        io::Error::from_raw_os_error,
+    )
 }
 
 fn is_missing(error: &io::Error) -> bool {

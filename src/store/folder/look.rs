@@ -13,9 +13,9 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use super::digest;
 use super::reports::Reports;
 use super::root::Root;
+use super::{digest, recording};
 use crate::proto::{Digest, Name, Receipt};
 use crate::store::{Done, Error, Key};
 
@@ -149,10 +149,12 @@ fn receipt(
             return Ok(None);
         }
     }
-    Ok(Some(Receipt {
+    let receipt = Receipt {
         name: name.to_owned(),
         size: facts.len(),
         digest: Some(has),
         durable: root.durable,
-    }))
+    };
+    recording::record_found(root, &receipt)?;
+    Ok(Some(receipt))
 }

@@ -10,6 +10,7 @@
 //!                                   digest, fsync each             <─────────────────┘
 //!                                   link each to its name, in folders made for it
 //!                                   fsync each folder once
+//!                                   a line each in the journal, if there is one
 //!   poll_done <─────────────────    report all
 //! ```
 //!
@@ -33,6 +34,7 @@ mod look;
 mod metadata;
 mod partials;
 mod record;
+mod recording;
 mod reports;
 mod resume;
 mod root;
@@ -46,6 +48,7 @@ mod work;
 mod writeback;
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -54,7 +57,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::{Done, Error, IN_ORDER_SIZE, Key, Opening, Reserved, Store, Wake};
+use super::{Done, Error, IN_ORDER_SIZE, Journal, Key, Opening, Reserved, Store, Wake};
 use crate::proto::{Conflict, Metadata, Name, Order, Seal};
 use bulk::{Discard, Task};
 use committer::{Committing, Job};
@@ -212,6 +215,14 @@ impl FolderStore {
             })
     }
 
+    /// Has each file that is stored from now on recorded, before it is reported. Said once, before
+    /// the first upload.
+    pub fn set_journal(&self, journal: Arc<Journal>) {
+        if self.root.record.set(journal).is_err() {
+            log::error!("a store keeps the journal that it was first given, and no other");
+        }
+    }
+
     /// How its files are kept until they have a name, for a start-up line.
     pub fn description(&self) -> &'static str {
         self.root.description()
@@ -265,11 +276,12 @@ impl FolderStore {
     }
 
     /// Whether these uploads cost the loop less than waking the committer for them would: they are
-    /// few and small, nothing is to be synced, no file is replaced (which frees the old one's
+    /// few and small, nothing is to be synced or recorded, no file is replaced (which frees the old one's
     /// blocks), and none is under way that they would overtake.
     fn are_done_sooner_here(&self, jobs: &[Job]) -> bool {
         let bytes: u64 = jobs.iter().map(|job| job.written).sum();
         !self.root.durable
+            && self.root.record.get().is_none()
             && self.under_way == jobs.len()
             && jobs.len() <= AT_ONCE
             && bytes <= AT_ONCE_BYTES
@@ -322,6 +334,9 @@ impl Store for FolderStore {
         if self.root.has_failed() {
             return Err(Error::Failed);
         }
+        if let Some(journal) = self.root.record.get() {
+            journal.check().map_err(Error::Unrecorded)?;
+        }
         if let Some(name) = &order.name
             && let Some(opening) = self.look(name, order, key)?
         {
@@ -369,6 +384,12 @@ impl Store for FolderStore {
         upload.splice(pipe, most)
     }
 
+    fn set_sender(&mut self, upload: &mut FolderUpload, peer: &dyn Display) {
+        if self.root.record.get().is_some() {
+            upload.set_peer(peer);
+        }
+    }
+
     fn commit(&mut self, mut upload: FolderUpload, seal: Seal, key: Key) {
         let large = upload.written() > IN_ORDER_SIZE;
         let job = upload.into_job(seal, key);
@@ -410,7 +431,7 @@ impl Store for FolderStore {
         self.flush();
         let done = self.at_once.pop_front();
         let done = done.or_else(|| self.done.try_recv().ok())?;
-        self.under_way -= usize::from(matches!(done, Done::Stored(..)));
+        self.under_way -= usize::from(matches!(done, Done::Stored(..) | Done::Found(..)));
         Some(done)
     }
 }

@@ -16,8 +16,8 @@ use super::space::{Reservation, Space};
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
 use super::{Durability, beneath, journal, together, work};
-use crate::store::Error;
 use crate::store::place::move_to_free_name;
+use crate::store::{Error, Journal};
 
 /// Which kind of unfinished files to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(super) struct Root {
     space: OnceLock<Arc<Space>>,
     failed: AtomicBool,
     closing: AtomicBool,
+    /// Where each stored file gets a line, if anywhere.
+    pub(super) record: OnceLock<Arc<Journal>>,
 }
 
 impl Root {
@@ -82,6 +84,7 @@ impl Root {
             space: OnceLock::new(),
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            record: OnceLock::new(),
         };
         work::sweep(&root.folder, Sweep::Start, ttl).map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();

@@ -1,5 +1,6 @@
 //! An upload on its way into a folder, as the loop's thread has it.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, OnceLock, Weak};
@@ -43,6 +44,8 @@ pub struct FolderUpload {
     chase: Option<Arc<Chase>>,
     told: u64,
     wants_digest: bool,
+    /// Who sends it, where that is written down.
+    peer: Option<Box<str>>,
     /// The store's threads, as long as the store is there.
     queues: Weak<Queues>,
     resumable: Option<Box<Resumable>>,
@@ -106,6 +109,7 @@ impl FolderUpload {
             chase: None,
             told: 0,
             wants_digest: order.digest.is_some() || order.digest_follows,
+            peer: None,
             queues,
             resumable,
         }
@@ -251,9 +255,14 @@ impl FolderUpload {
             written: self.written,
             chase: self.chase.take(),
             synced: false,
+            peer: self.peer.take(),
             seal,
             key,
         }
+    }
+
+    pub(super) fn set_peer(&mut self, peer: &dyn Display) {
+        self.peer = Some(peer.to_string().into());
     }
 
     /// What the system knows of the file.

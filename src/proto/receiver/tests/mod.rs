@@ -170,9 +170,9 @@ impl Rig {
         loop {
             while let Some(step) = self
                 .machine
-                .trace
+                .told
                 .as_mut()
-                .and_then(|trace| trace.pop_front())
+                .and_then(|told| told.steps.pop_front())
             {
                 self.steps.push(step);
             }

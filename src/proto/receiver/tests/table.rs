@@ -45,7 +45,11 @@ fn stops_while_opening(rig: &mut Rig) {
     }
     assert!(matches!(machine.poll_action(), Some(Action::Begin(_))));
     machine.handle_stop(Stop::Now, rig.now);
-    while let Some(step) = machine.trace.as_mut().and_then(|trace| trace.pop_front()) {
+    while let Some(step) = machine
+        .told
+        .as_mut()
+        .and_then(|told| told.steps.pop_front())
+    {
         rig.steps.push(step);
     }
 }

@@ -96,6 +96,7 @@ impl Shelf {
                 assert_eq!(key, KEY);
                 stored
             }
+            Done::Found(KEY, receipt) => Ok(receipt),
             looked => panic!("{looked:?}"),
         }
     }

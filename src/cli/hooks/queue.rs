@@ -1,0 +1,374 @@
+//! Which hook runs when: so many at once, those of one connection one after another, each for so
+//! long.
+//!
+//! ```text
+//!   loop's thread            dispatcher                         a thread for each run
+//!   ─────────────            ──────────                         ─────────────────────
+//!   submit ── a message ──>  a queue for each connection
+//!                            ready connections, in turn ──────> tell, wait until it ends
+//!                            deadlines: kill the group            │
+//!                            the connection is ready again <──────┘
+//! ```
+//!
+//! To submit is to send a message over a channel without bound; what bounds it is a count. So the
+//! loop never waits here, whatever the hooks do. It wakes the dispatcher only where that could start
+//! something: while as many run as may, what is submitted is left lying until one of them ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::facts::Facts;
+use super::process::{self, Group, Outcome};
+
+/// Hooks that may wait, at some hundred bytes each. For a further file none is run.
+pub(super) const QUEUE: usize = 10_000;
+
+/// How hooks are run.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// The folder that files are stored into, as an absolute path.
+    pub(super) dir: PathBuf,
+    /// How many run at once.
+    pub(super) jobs: usize,
+    /// How long each may run.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// What the dispatcher is told.
+#[derive(Debug)]
+enum Message {
+    /// There are files, and it has said that it could start a hook.
+    Wake,
+    /// The hook of a connection's file has ended.
+    Ended(usize, Facts, Outcome),
+    /// Nothing more is stored; what has not ended by then is killed, and what waits is left.
+    Finish(Option<Instant>),
+}
+
+/// Submits hooks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Submitter {
+    stored: Sender<(usize, Facts)>,
+    messages: Sender<Message>,
+    /// Whether the dispatcher wants to hear of the next file.
+    idle: Arc<AtomicBool>,
+    waiting: Arc<AtomicUsize>,
+    missed: Arc<AtomicUsize>,
+}
+
+impl Submitter {
+    /// Has the hook run for a file. Never blocks. Where too many wait, this one is not run, which
+    /// the log says.
+    pub(super) fn submit(&self, connection: usize, facts: Facts) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        // The dispatcher outlives the server.
+        let _ = self.stored.send((connection, facts));
+        // Either this sees that it is idle, or it sees the file before it rests.
+        fence(Ordering::SeqCst);
+        if self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed) {
+            let _ = self.messages.send(Message::Wake);
+        }
+    }
+}
+
+/// The thread that runs hooks.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    submitter: Submitter,
+    thread: JoinHandle<usize>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl Dispatcher {
+    pub(super) fn start(plan: Plan) -> io::Result<Dispatcher> {
+        let (messages, received) = channel();
+        let (runs, ended) = channel::<()>();
+        let (stored, files) = channel();
+        let submitter = Submitter {
+            stored,
+            messages,
+            idle: Arc::default(),
+            waiting: Arc::default(),
+            missed: Arc::default(),
+        };
+        let work = Work {
+            plan,
+            submitter: submitter.clone(),
+            files,
+            queues: HashMap::new(),
+            ready: VecDeque::new(),
+            running: HashMap::new(),
+            until: None,
+            missed: 0,
+        };
+        let thread = thread::Builder::new().name("hooks".into()).spawn(move || {
+            let left = work.run(&received);
+            drop(runs);
+            left
+        })?;
+        Ok(Dispatcher {
+            submitter,
+            thread,
+            ended,
+        })
+    }
+
+    pub(super) fn submitter(&self) -> Submitter {
+        self.submitter.clone()
+    }
+
+    /// Has all that waits run until then, and kills what still runs. To be said once more to end
+    /// sooner.
+    pub(super) fn finish(&self, until: Option<Instant>) {
+        let _ = self.submitter.messages.send(Message::Finish(until));
+    }
+
+    /// Waits a while; returns whether it has ended.
+    pub(super) fn ends_within(&self, time: Duration) -> bool {
+        // Nothing is ever sent: this ends with the thread, or with the time.
+        self.ended.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Waits until it has ended; returns how many hooks were not run, or not to their end.
+    pub(super) fn join(self) -> usize {
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+/// A hook that runs.
+#[derive(Debug)]
+struct Run {
+    group: Group,
+    until: Option<Instant>,
+}
+
+/// The dispatcher's own state.
+struct Work {
+    plan: Plan,
+    submitter: Submitter,
+    /// Files that were stored, and the connections that they came over.
+    files: Receiver<(usize, Facts)>,
+    /// What waits, by connection. One that is here has something waiting, or running.
+    queues: HashMap<usize, VecDeque<Facts>>,
+    /// Connections that have something waiting and nothing running.
+    ready: VecDeque<usize>,
+    running: HashMap<usize, Run>,
+    /// Once it is to end: when, at the latest; `None` there is when all is done.
+    until: Option<Option<Instant>>,
+    /// Files for whose hook there was no room.
+    missed: usize,
+}
+
+impl Work {
+    fn run(mut self, messages: &Receiver<Message>) -> usize {
+        loop {
+            self.collect();
+            self.start_what_can_start();
+            if self.until.is_some() && self.running.is_empty() {
+                let left = self.queues.values().map(VecDeque::len).sum::<usize>();
+                return left + self.missed;
+            }
+            if self.has_room() && !self.rests() {
+                continue;
+            }
+            let message = match self.next_deadline() {
+                None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => messages.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            self.count_missed();
+            match message {
+                Ok(Message::Wake) => {}
+                Ok(Message::Ended(connection, facts, outcome)) => {
+                    self.ended(connection, &facts, outcome);
+                }
+                Ok(Message::Finish(until)) => self.until = Some(until),
+                Err(RecvTimeoutError::Timeout) => self.kill_overdue(),
+                // It has a sender of its own.
+                Err(RecvTimeoutError::Disconnected) => return 0,
+            }
+        }
+    }
+
+    /// Takes over what was submitted; returns whether there was anything.
+    fn collect(&mut self) -> bool {
+        let mut any = false;
+        while let Ok((connection, facts)) = self.files.try_recv() {
+            self.stored(connection, facts);
+            any = true;
+        }
+        any
+    }
+
+    /// Says that the next file is to wake it, unless one has come by now.
+    fn rests(&mut self) -> bool {
+        self.submitter.idle.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let rests = !self.collect();
+        if !rests {
+            self.submitter.idle.store(false, Ordering::Relaxed);
+        }
+        rests
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() < self.plan.jobs && !self.is_over()
+    }
+
+    fn stored(&mut self, connection: usize, facts: Facts) {
+        let queue = self.queues.entry(connection).or_default();
+        queue.push_back(facts);
+        if queue.len() == 1 && !self.running.contains_key(&connection) {
+            self.ready.push_back(connection);
+        }
+    }
+
+    fn start_what_can_start(&mut self) {
+        while self.has_room() {
+            let Some(connection) = self.ready.pop_front() else {
+                return;
+            };
+            let Some(facts) = self
+                .queues
+                .get_mut(&connection)
+                .and_then(VecDeque::pop_front)
+            else {
+                continue;
+            };
+            self.submitter.waiting.fetch_sub(1, Ordering::Relaxed);
+            if let Err(error) = self.start(connection, &facts) {
+                self.ended(connection, &facts, Err(error.to_string()));
+            }
+        }
+    }
+
+    fn start(&mut self, connection: usize, facts: &Facts) -> io::Result<()> {
+        let Plan {
+            program,
+            arguments,
+            dir,
+            ..
+        } = &self.plan;
+        let path = dir.join(facts.name());
+        let running = process::start(
+            program,
+            arguments,
+            facts.variables(&path),
+            facts.json(&path).into_bytes(),
+        )?;
+        let group = running.group();
+        let (messages, facts) = (self.submitter.messages.clone(), facts.clone());
+        let wait = move || {
+            let outcome = running.wait();
+            let _ = messages.send(Message::Ended(connection, facts, outcome));
+        };
+        if let Err(error) = thread::Builder::new().name("hook".into()).spawn(wait) {
+            group.kill();
+            return Err(error);
+        }
+        let until = self
+            .plan
+            .timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
+        self.running.insert(connection, Run { group, until });
+        Ok(())
+    }
+
+    /// The hook of a connection's file has ended, or could not be started.
+    fn ended(&mut self, connection: usize, facts: &Facts, outcome: Outcome) {
+        let run = self.running.remove(&connection);
+        if let Err(why) = outcome {
+            let late = run
+                .and_then(|run| run.until)
+                .is_some_and(|until| until <= Instant::now());
+            let late = if late { ", after --hook-timeout" } else { "" };
+            log::warn!("the hook for {} failed: {why}{late}", facts.shown_name());
+        }
+        match self.queues.get(&connection) {
+            Some(queue) if !queue.is_empty() => self.ready.push_back(connection),
+            _ => {
+                self.queues.remove(&connection);
+            }
+        }
+    }
+
+    /// Whether its own time is up.
+    fn is_over(&self) -> bool {
+        let until = self.until.flatten();
+        until.is_some_and(|until| until <= Instant::now())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let runs = self.running.values().filter(|run| !run.group.was_killed());
+        let deadlines = runs.filter_map(|run| match (run.until, self.until.flatten()) {
+            (Some(run), Some(end)) => Some(run.min(end)),
+            (run, end) => run.or(end),
+        });
+        deadlines.min()
+    }
+
+    fn kill_overdue(&mut self) {
+        let (now, over) = (Instant::now(), self.is_over());
+        for run in self.running.values() {
+            if over || run.until.is_some_and(|until| until <= now) {
+                run.group.kill();
+            }
+        }
+    }
+
+    /// Says for how many files there was no room.
+    fn count_missed(&mut self) {
+        let missed = self.submitter.missed.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            log::warn!("{missed} files were stored without their hook: {QUEUE} were waiting");
+            self.missed += missed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use piecemeal::net::Address;
+    use piecemeal::proto::Receipt;
+
+    #[test]
+    fn what_there_is_no_room_for_is_counted_and_nothing_waits_for_a_hook_that_hangs() {
+        let plan = Plan {
+            program: "/bin/sleep".into(),
+            arguments: vec!["1000".into()],
+            dir: "/".into(),
+            jobs: 4,
+            timeout: None,
+        };
+        let dispatcher = Dispatcher::start(plan).expect("a thread");
+        let submitter = dispatcher.submitter();
+        let receipt = Receipt {
+            name: "a.txt".into(),
+            size: 5,
+            digest: None,
+            durable: true,
+        };
+        let peer: Address = "127.0.0.1:1".parse().expect("an address");
+        let files = QUEUE + 100;
+        for _ in 0..files {
+            // One connection, so that only its first hook runs.
+            submitter.submit(7, Facts::of(&receipt, &peer));
+        }
+        assert!(submitter.waiting.load(Ordering::Relaxed) <= QUEUE);
+        dispatcher.finish(Some(Instant::now()));
+        assert_eq!(dispatcher.join(), files - 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! `serve --journal`: a line for each stored file, before its sender is told.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use piecemeal::proto::text::escaped;
+use piecemeal::server::Workers;
+use piecemeal::store::{FolderStore, Journal};
+
+#[derive(Debug, Args)]
+pub(super) struct JournalArguments {
+    /// Append a JSON line for each stored file to FILE, and sync it before the OK. Where the line
+    /// can't be written, the upload is refused. SIGHUP opens FILE anew, after it was renamed
+    #[arg(long, env = "PIECEMEAL_JOURNAL", value_name = "FILE")]
+    journal: Option<PathBuf>,
+}
+
+impl JournalArguments {
+    /// Opens it, if there is to be one.
+    ///
+    /// # Errors
+    /// Those of [`Journal::open`]; and where clients could write to it, since it lies in the
+    /// folder that they store into.
+    pub(super) fn open(&self, dir: &Path) -> io::Result<Option<Arc<Journal>>> {
+        let Some(path) = self.journal.as_deref() else {
+            return Ok(None);
+        };
+        // The server may not be able to change its folder later, but a path stays what it was.
+        let path = std::path::absolute(path)?;
+        if let (Some(folder), Ok(dir)) = (path.parent(), dir.canonicalize())
+            && folder.canonicalize().is_ok_and(|it| it.starts_with(dir))
+        {
+            let shown = escaped(path.as_os_str().as_encoded_bytes()).to_string();
+            return Err(io::Error::other(format!(
+                "the journal {shown} is in the folder that clients store into; keep it elsewhere"
+            )));
+        }
+        Journal::open(&path).map(Some)
+    }
+}
+
+/// Has SIGHUP open the journal anew.
+pub(super) fn listen(
+    journal: Option<Arc<Journal>>,
+    workers: &mut Workers<FolderStore>,
+) -> io::Result<()> {
+    match journal {
+        Some(journal) => workers.on_hangup(move || journal.reopen_soon()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,128 @@
+//! The journal alone: what stands in it after a crash, a rotation, and where there is no room.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+const LINE: &str = "{\"a line\":1}\n";
+
+fn append(journal: &Journal, line: &str) {
+    let room = journal.make_room(line.len() as u64).expect("room");
+    room.append(line, [], true).expect("it is written");
+}
+
+#[test]
+fn a_last_line_that_was_cut_off_gets_its_end_and_nothing_is_lost() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    for (before, after) in [
+        ("", LINE.to_owned()),
+        ("whole\n", format!("whole\n{LINE}")),
+        ("whole\ntorn", format!("whole\ntorn\n{LINE}")),
+    ] {
+        fs::write(&path, before).expect("a file");
+        append(&Journal::open(&path).expect("opened"), LINE);
+        assert_eq!(fs::read_to_string(&path).expect("text"), after);
+    }
+}
+
+#[test]
+fn a_journal_has_one_writer_and_is_a_plain_file() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let first = Journal::open(&path).expect("opened");
+    let second = Journal::open(&path).expect_err("it is locked").to_string();
+    assert!(second.contains("another server") && second.contains("journal"));
+    drop(first);
+    Journal::open(&path).expect("nobody has it any more");
+    let folder = Journal::open(home.path()).expect_err("a folder");
+    assert!(folder.to_string().contains("can't use the journal"));
+    let device = Journal::open(Path::new("/dev/null")).expect_err("a device");
+    assert!(device.to_string().contains("no plain file"), "{device}");
+}
+
+#[test]
+fn a_renamed_journal_is_complete_and_the_next_line_begins_another() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let (path, old) = (home.path().join("journal"), home.path().join("journal.1"));
+    let journal = Journal::open(&path).expect("opened");
+    append(&journal, LINE);
+    // A signal without a rename changes nothing.
+    journal.reopen().expect("the same file");
+    fs::rename(&path, &old).expect("renamed");
+    append(&journal, "behind the rename\n");
+    // Somebody has been promised room meanwhile, and it has to be in the new file.
+    let room = journal.make_room(100).expect("room");
+    journal.reopen().expect("a new file");
+    room.append("new\n", [], true).expect("it is written");
+    let old = fs::read_to_string(&old).expect("text");
+    assert_eq!(old, format!("{LINE}behind the rename\n"));
+    assert_eq!(fs::read_to_string(&path).expect("text"), "new\n");
+}
+
+#[test]
+fn a_journal_that_can_not_be_opened_anew_stays_as_it_is() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let (path, old) = (home.path().join("journal"), home.path().join("journal.1"));
+    let journal = Journal::open(&path).expect("opened");
+    fs::rename(&path, &old).expect("renamed");
+    fs::create_dir(&path).expect("something in its way");
+    journal.reopen().expect_err("a folder is there");
+    append(&journal, LINE);
+    assert_eq!(fs::read_to_string(&old).expect("text"), LINE);
+}
+
+#[test]
+fn after_a_line_that_could_not_be_written_there_is_no_room_until_it_is_opened_anew() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let journal = Journal::open(&path).expect("opened");
+    journal.fail(&io::Error::other("a disk that dies"));
+    let refused = journal.make_room(1).expect_err("it has failed");
+    assert!(refused.to_string().contains("SIGHUP"), "{refused}");
+    journal.reopen().expect("the same file");
+    append(&journal, LINE);
+}
+
+#[test]
+fn a_file_that_is_found_again_has_one_line_as_long_as_it_is_remembered() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let receipt = Receipt {
+        name: "a.txt".into(),
+        size: 5,
+        digest: Some(Digest([1; 32])),
+        durable: true,
+    };
+    for lines in 1..=2 {
+        let journal = Journal::open(&path).expect("opened");
+        for _ in 0..3 {
+            journal.record_found(&receipt, true).expect("recorded");
+        }
+        let text = fs::read_to_string(&path).expect("text");
+        assert_eq!(text.lines().count(), lines, "{text}");
+        assert!(text.contains("\"found\":true"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_off_by_others_has_its_blocks_reserved_again() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let journal = Journal::open(&path).expect("opened");
+    append(&journal, LINE);
+    let blocks = |journal: &Journal| {
+        let facts = journal.lock().file.metadata();
+        facts.expect("it is open").blocks()
+    };
+    let before = blocks(&journal);
+    fs::write(&path, "").expect("cut off");
+    append(&journal, LINE);
+    assert_eq!(fs::read_to_string(&path).expect("text"), LINE);
+    assert_eq!(blocks(&journal), before);
+    let file = Arc::clone(&journal.lock().file);
+    drop(journal);
+    let kept = file.metadata().expect("it is open").blocks();
+    assert!(kept <= before, "what was reserved is given back");
+}
