@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use piecemeal::client::{Failure, Item, Progress};
+use piecemeal::client::{Anew, Failure, Item, Progress, Retry};
 use piecemeal::net::{Address, Endpoint};
 use piecemeal::proto::Receipt;
 use piecemeal::proto::text::escaped;
@@ -103,6 +103,22 @@ impl Progress for Several<'_> {
 
     fn moved(&mut self, bytes: u64) {
         self.0.iter_mut().for_each(|it| it.moved(bytes));
+    }
+
+    fn taken_back(&mut self, bytes: u64) {
+        self.0.iter_mut().for_each(|it| it.taken_back(bytes));
+    }
+
+    fn resumed(&mut self, item: &Item, offset: u64) {
+        self.0.iter_mut().for_each(|it| it.resumed(item, offset));
+    }
+
+    fn anew(&mut self, item: &Item, why: Anew) {
+        self.0.iter_mut().for_each(|it| it.anew(item, why));
+    }
+
+    fn retrying(&mut self, retry: &Retry<'_>) {
+        self.0.iter_mut().for_each(|it| it.retrying(retry));
     }
 
     fn stored(&mut self, item: &Item, receipt: &Receipt) {

@@ -27,7 +27,7 @@ use super::logging::LogFormat;
 use super::reread::Origin;
 use super::teller::Teller;
 use super::tracing::Tracing;
-use super::units::{Limit, count, duration, show_duration, show_size, size};
+use super::units::{Limit, count, duration, show_duration, size};
 use super::{Exit, logging, tell};
 use words::{last_line, shell_quoted};
 
@@ -421,8 +421,5 @@ impl Arguments {
             StringsArgument::Name => format!("  piecemeal send --to {to} FILE"),
             StringsArgument::Message => format!("  piecemeal say --to {to} TEXT"),
         }
-    }
-}
-
     }
 }

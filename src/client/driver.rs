@@ -190,6 +190,11 @@ impl Driver<'_> {
             return connection.sender.begin_stream(id, &name, conflict, now);
         };
         let facts = file.facts.filter(|_| self.options.resume);
+        let metadata = if self.options.keep_metadata {
+            file.metadata
+        } else {
+            Metadata::default()
+        };
         let resume = facts.map(|facts| upload_id(&name, &facts));
         let upload = Upload {
             id,
@@ -198,6 +203,7 @@ impl Driver<'_> {
             digest: file.check,
             conflict,
             resume,
+            metadata,
         };
         connection.sender.begin(upload, now);
     }

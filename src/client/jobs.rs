@@ -130,6 +130,7 @@ impl<'a> Jobs<'a> {
                         size: source.size(),
                         check: source.check(),
                         facts: source.facts(),
+                        metadata: source.metadata(),
                     };
                     return Some(self.start(job, Supply::File(source), Some(announcement)));
                 }

@@ -81,6 +81,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         self.protocol.change_rules(change.rules);
         let tuning = Tuning {
             unacknowledged: change.rules.deadlines.stall,
+            brief: false,
         };
         for token in &self.listeners {
             if let Some(Entry::Listener(listener)) = reactor.get_mut(*token)

@@ -17,7 +17,11 @@ pub(in crate::cli) fn code_of(why: &Why) -> &str {
         Why::TakenForName => "taken-for-name",
         Why::TakenForText => "taken-for-text",
         Why::Local(_) => "local",
-        Why::Name { .. } => "name",
+        Why::Name { .. } | Why::Unnamed(_) => "name",
+        Why::Loop { .. } => "loop",
+        Why::Command(_) => "command",
+        // What it failed of the last time.
+        Why::Gone(why) => code_of(why),
         Why::Signal => "signal",
         Why::System(_) => "system",
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use piecemeal::client::{Failure, Item, Progress, Report, Why};
+use piecemeal::client::{Anew, Failure, Item, Progress, Report, Retry, Why};
 use piecemeal::net::Address;
 use piecemeal::proto::Receipt;
 use serde::Serialize;
@@ -20,6 +20,28 @@ enum Event<'a> {
         path: String,
         name: &'a str,
         size: u64,
+    },
+    /// The server has the bytes before the offset from an earlier try.
+    Resumed {
+        path: String,
+        name: &'a str,
+        offset: u64,
+    },
+    /// What the server has of it is of no use.
+    Anew {
+        path: String,
+        name: &'a str,
+        text: String,
+    },
+    /// Another try will be made.
+    Retrying {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        code: &'a str,
+        text: String,
+        wait_seconds: f64,
+        number: u32,
+        of: u32,
     },
     Stored {
         path: String,
@@ -67,6 +89,33 @@ impl Progress for JsonProgress {
             path: path_of(item),
             name: &item.name,
             size,
+        }));
+    }
+
+    fn resumed(&mut self, item: &Item, offset: u64) {
+        print(line(Event::Resumed {
+            path: path_of(item),
+            name: &item.name,
+            offset,
+        }));
+    }
+
+    fn anew(&mut self, item: &Item, why: Anew) {
+        print(line(Event::Anew {
+            path: path_of(item),
+            name: &item.name,
+            text: why.to_string(),
+        }));
+    }
+
+    fn retrying(&mut self, retry: &Retry<'_>) {
+        print(line(Event::Retrying {
+            name: retry.item.map(|item| &*item.name),
+            code: code_of(retry.why),
+            text: retry.why.to_string(),
+            wait_seconds: retry.wait.as_secs_f64(),
+            number: retry.number,
+            of: retry.of,
         }));
     }
 

@@ -3,8 +3,8 @@
 use crate::client::Item;
 use crate::client::source::Facts;
 use crate::client::supply::Supply;
-use crate::proto::Digest;
 use crate::proto::sender::Check;
+use crate::proto::{Digest, Metadata};
 
 /// A file to be sent.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub(in crate::client) struct Announcement {
     pub(in crate::client) check: Check,
     /// What the file is like, where it is large enough to be resumed.
     pub(in crate::client) facts: Option<Facts>,
+    /// What is known of it besides its bytes.
+    pub(in crate::client) metadata: Metadata,
 }
 
 /// A file that was begun.

@@ -61,7 +61,10 @@ impl Job {
     /// Whether giving it its name takes no longer than a few system calls: it goes into the folder
     /// itself, and replaces nothing whose blocks would have to be freed.
     pub(super) fn is_done_soon(&self) -> bool {
-        let is_flat = self.name.as_ref().is_none_or(|name| !name.as_str().contains('/'));
+        let is_flat = self
+            .name
+            .as_ref()
+            .is_none_or(|name| !name.as_str().contains('/'));
         is_flat && self.conflict != Conflict::Overwrite && !self.unfinished.is_resumable()
     }
 

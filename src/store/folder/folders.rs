@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_sync_that_has_failed_once_is_never_made_up_for_not_even_in_the_middle_of_a_batch() {
         let home = tempfile::tempdir().expect("a folder");
-        let root = Root::open(home.path(), Durability::Full, Naming::Best).expect("it opens");
+        let root = Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens");
         let mut folders = Folders::new(2);
         place(&mut folders, &root, "a/1").expect("placed");
         // A descriptor of this kind can't be synced.

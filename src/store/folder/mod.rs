@@ -285,9 +285,7 @@ impl FolderStore {
             && self.under_way == jobs.len()
             && jobs.len() <= AT_ONCE
             && bytes <= AT_ONCE_BYTES
-            && jobs
-                .iter()
-                .all(Job::is_done_soon)
+            && jobs.iter().all(Job::is_done_soon)
     }
 
     /// Goes on with an upload that was cut off, or begins one that can be gone on with.

@@ -219,9 +219,7 @@ impl Root {
             None => self.link_nameless(&unfinished.file, folder, name),
             Some(Partial {
                 work, name: hidden, ..
-            }) => {
-                move_to_free_name((&**work, hidden), (folder, name))
-            }
+            }) => move_to_free_name((&**work, hidden), (folder, name)),
         };
         match placed {
             Ok(()) => {
