@@ -146,7 +146,7 @@ impl Rig {
             }
             Action::Commit(ticket, seal) => self.commit(ticket, seal),
             Action::Abort | Action::Discard => self.order = None,
-            Action::Show(text) => self.shown.push(text.into()),
+            Action::Show(text) => self.shown.push(text),
             Action::Remark(text) => self.remarks.push(text.into()),
             Action::FinishSending => {
                 self.order = None;

@@ -254,7 +254,7 @@ impl Rig {
                     self.log.push(Event::Discard);
                 }
             }
-            Action::Show(text) => self.log.push(Event::Show(text.into())),
+            Action::Show(text) => self.log.push(Event::Show(text)),
             Action::Remark(_) | Action::Write(_) => unreachable!("the receiver has no use for it"),
             Action::FinishSending => {
                 if std::mem::take(&mut self.open) {
