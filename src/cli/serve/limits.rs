@@ -115,6 +115,9 @@ impl fmt::Display for Limits<'_> {
         if let Some(free) = whole.min_free.0 {
             write!(f, "; free space left {}", show_size(free))?;
         }
+        if self.arguments.flat {
+            f.write_str("; names flat")?;
+        }
         Ok(())
     }
 }
