@@ -114,7 +114,7 @@ impl Shared {
         let (to_client, from_server) = (both(client), both(&server));
         let down = cut.down;
         let back = thread::spawn(move || {
-            if carry(&from_server, &to_client, down, |_| ()) == Ended::Cut {
+            if let Ended::Cut(_) = carry(&from_server, &to_client, down, |_| ()) {
                 // The reply that would come next is lost, and the client sees the line break.
                 let _ = to_client.shutdown(Shutdown::Both);
                 let _ = from_server.shutdown(Shutdown::Both);
@@ -126,22 +126,27 @@ impl Shared {
             self.up.fetch_add(bytes, Ordering::SeqCst);
         };
         let mut ended = carry(client, &server, cut.up, count);
-        if ended == Ended::Cut {
+        if let Ended::Cut(next) = ended {
             let is_cut = {
                 let mut hook = self.at_cut.lock().unwrap_or_else(PoisonError::into_inner);
                 hook(number)
             };
             if !is_cut {
-                ended = carry(client, &server, None, count);
+                count(1);
+                let mut to = &server;
+                ended = match to.write_all(&[next]) {
+                    Ok(()) => carry(client, &server, None, count),
+                    Err(_) => Ended::Over,
+                };
             }
         }
-        if ended == Ended::Cut {
+        if let Ended::Cut(_) = ended {
             // First, so that the client doesn't hear what the server says of it.
             let _ = client.shutdown(Shutdown::Both);
         }
         let _ = match ended {
             // With linger off, the close below is a reset, and what was not read is lost with it.
-            Ended::Cut if cut.reset => {
+            Ended::Cut(_) if cut.reset => {
                 let none = Some(std::time::Duration::ZERO);
                 server.set_linger(none).expect("a socket");
                 server.shutdown(Shutdown::Read)
@@ -156,8 +161,8 @@ impl Shared {
 enum Ended {
     /// The reader's side is over.
     Over,
-    /// So many bytes have passed.
-    Cut,
+    /// So many bytes have passed, and this one would be the next.
+    Cut(u8),
 }
 
 /// Carries bytes one way, at most so many.
@@ -176,7 +181,7 @@ fn carry(mut from: &Socket, mut to: &Socket, most: Option<u64>, count: impl Fn(u
             Err(_) => return Ended::Over,
         };
         if left == 0 {
-            return Ended::Cut;
+            return Ended::Cut(buffer[0]);
         }
         count(got as u64);
         if to.write_all(&buffer[..got]).is_err() {
