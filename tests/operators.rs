@@ -248,8 +248,8 @@ fn every_setting_can_come_from_a_variable_and_a_flag_wins_over_it() {
         .variable("PIECEMEAL_MIN_RATE", "5")
         .variable("PIECEMEAL_SHUTDOWN_TIMEOUT", "4h")
         .start();
-    let limits =
-        "limits: size 10 B; connections 7; header 1h; stall 2h; idle 3h; slowest 5 B/s; stop 4h";
+    let limits = "limits: size 10 B; connections 7; header 1h; stall 2h; idle 3h; slowest 5 B/s; stop 4h; \
+         partials 1day";
     server.err.wait_for(|line| line == limits);
     let mut client = server.client();
     client.upload(".hidden", b"bytes");

@@ -310,7 +310,10 @@ fn a_file_that_changed_between_two_tries_is_sent_from_its_start() {
             _ => Cut::never(),
         },
         move |_| {
-            fs::write(&changing, &new).unwrap();
+            // In one step: the try that is about to be cut still reads the old one.
+            let beside = format!("{changing}.new");
+            fs::write(&beside, &new).unwrap();
+            fs::rename(&beside, &changing).unwrap();
             true
         },
     );

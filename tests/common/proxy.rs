@@ -114,7 +114,7 @@ impl Shared {
         let (to_client, from_server) = (both(client), both(&server));
         let down = cut.down;
         let back = thread::spawn(move || {
-            if carry(&from_server, &to_client, down, |_| ()) == Ended::Cut {
+            if carry(&from_server, &to_client, Way::Down(down), |_| ()) == Ended::Cut {
                 // The reply that would come next is lost, and the client sees the line break.
                 let _ = to_client.shutdown(Shutdown::Both);
                 let _ = from_server.shutdown(Shutdown::Both);
@@ -125,14 +125,14 @@ impl Shared {
         let count = |bytes| {
             self.up.fetch_add(bytes, Ordering::SeqCst);
         };
-        let mut ended = carry(client, &server, cut.up, count);
+        let mut ended = carry(client, &server, Way::Up(cut.up), count);
         if ended == Ended::Cut {
             let is_cut = {
                 let mut hook = self.at_cut.lock().unwrap_or_else(PoisonError::into_inner);
                 hook(number)
             };
             if !is_cut {
-                ended = carry(client, &server, None, count);
+                ended = carry(client, &server, Way::Up(None), count);
             }
         }
         if ended == Ended::Cut {
@@ -152,6 +152,13 @@ impl Shared {
     }
 }
 
+/// Which way bytes are carried, and how many of them at most.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Up(Option<u64>),
+    Down(Option<u64>),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// The reader's side is over.
@@ -160,12 +167,19 @@ enum Ended {
     Cut,
 }
 
-/// Carries bytes one way, at most so many.
-fn carry(mut from: &Socket, mut to: &Socket, most: Option<u64>, count: impl Fn(u64)) -> Ended {
+/// Carries bytes one way, at most so many. It is cut behind the last of them, or, if they are on
+/// their way down, only when more come, which are lost.
+fn carry(mut from: &Socket, mut to: &Socket, way: Way, count: impl Fn(u64)) -> Ended {
     let mut buffer = vec![0; 64 << 10];
+    let (most, until_more) = match way {
+        Way::Up(most) => (most, false),
+        Way::Down(most) => (most, true),
+    };
     let mut left = most.unwrap_or(u64::MAX);
     loop {
-        // Behind the last byte that may pass, one more shows that there would be others.
+        if left == 0 && !until_more {
+            return Ended::Cut;
+        }
         let room = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .clamp(1, buffer.len());
