@@ -100,6 +100,21 @@ fn a_stream_that_reaches_the_quota_in_the_middle_leaves_nothing_and_others_go_on
 }
 
 #[test]
+fn a_stream_that_could_be_resumed_does_not_keep_the_folder_full_that_refused_it() {
+    let server = Server::start(&["--quota", "1000"]);
+    let mut client = server.client();
+    client.send(put("name=pieces\nend=explicit\nupload=one"));
+    client.ok();
+    client.send([data([1; 600]), data([1; 600]), end("")].concat());
+    client.ok();
+    for _ in 0..2 {
+        client.refused("no-space");
+    }
+    client.upload("other", &[2; 1000]);
+    assert_eq!(server.names(), ["other"]);
+}
+
+#[test]
 fn an_upload_that_fails_gives_back_what_was_reserved_for_it() {
     let server = Server::start(&["--quota", "20000000"]);
     for (size, part) in [(15_000, 10), (15_000_000, 300_000)] {

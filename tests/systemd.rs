@@ -291,6 +291,17 @@ fn a_reread_names_what_needs_a_restart_and_what_a_flag_goes_before() {
 }
 
 #[test]
+fn a_reread_that_makes_names_flat_says_so() {
+    let (_home, server, path) = with_settings("[serve]\nflat = false", &[]);
+    server.client().upload("a/b", b"");
+    let says = "changed for new connections: flat";
+    reread(&server, &path, "[serve]\nflat = true", says);
+    let mut client = server.client();
+    client.send(string("a/c"));
+    client.refused("bad-name");
+}
+
+#[test]
 fn a_reread_gives_room_to_more_connections_or_to_fewer() {
     let (_home, server, path) = with_settings("[serve]\nmax-connections = 1", &[]);
     let mut first = server.client();

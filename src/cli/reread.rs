@@ -21,6 +21,7 @@ use super::{Command, manager};
 const CHANGEABLE: &[&str] = &[
     "accept-eof",
     "allow-hidden",
+    "flat",
     "header-timeout",
     "idle-timeout",
     "max-connections",

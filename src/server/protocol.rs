@@ -60,8 +60,14 @@ impl Protocol for Piecemeal {
     }
 
     fn change_rules(&mut self, rules: Rules) {
-        // Whether steps are kept was settled when somebody began to watch, or nobody did.
-        let trace = self.0.trace;
-        self.0 = Arc::new(Rules { trace, ..rules });
+        // Whether steps and faults are kept was settled when somebody began to listen, or nobody did.
+        let Rules {
+            trace, tell_faults, ..
+        } = *self.0;
+        self.0 = Arc::new(Rules {
+            trace,
+            tell_faults,
+            ..rules
+        });
     }
 }

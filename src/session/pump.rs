@@ -253,7 +253,11 @@ impl<M: Machine, S: Store> Session<M, S> {
         let reserved = match around.store.reserve(upload, total, key) {
             Ok(Reserved::Later) => return,
             Ok(Reserved::Now) => Ok(Begun::Open),
-            Err(error) => Err(self.failed(&error, around)),
+            Err(error) => {
+                // Not even to be resumed: what fills the folder is not to stay.
+                self.discard(around);
+                Err(self.failed(&error, around))
+            }
         };
         self.machine.handle_begun(reserved, around.now);
     }
