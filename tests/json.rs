@@ -121,7 +121,8 @@ fn every_code_of_the_protocol_is_told_as_it_came() {
     for word in words.into_iter().chain(["later-code"]) {
         let reply = string(format!("ERR {word}\ntext=why not\nretry=3"));
         let server = Fake::answering(reply);
-        let ran = send(&server.address, &[&path]);
+        // Otherwise it waits as long as it is asked to, before each further try.
+        let ran = send(&server.address, &["--retries", "0", &path]);
         let failure = failure(&ran);
         assert_eq!(failure["code"], word, "{failure}");
         assert_eq!(
@@ -156,7 +157,8 @@ fn what_went_wrong_at_this_end_has_words_of_its_own() {
         (server.address(), &["--name", "a\\b", &path], "name"),
         (server.address(), &["--cut-after", "3", &path], "cut"),
     ] {
-        let failure = failure(&send(to, arguments));
+        let arguments = [&["--retries", "0"], arguments].concat();
+        let failure = failure(&send(to, &arguments));
         assert_eq!(failure["code"], code, "{failure}");
     }
     // What keeps a whole sending from beginning has no file, and no summary.
