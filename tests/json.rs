@@ -172,6 +172,18 @@ fn what_went_wrong_at_this_end_has_words_of_its_own() {
 }
 
 #[test]
+fn a_stream_has_no_size_before_its_end() {
+    let server = Server::start(&[]);
+    let ran = send(
+        server.address(),
+        &["--name", "stream", "--exec", "--", "echo", "four"],
+    );
+    let told = events(&ran.exits(0));
+    assert_eq!(names(&told), ["connected", "begun", "stored", "summary"]);
+    assert_eq!((told[1].get("size"), &told[2]["size"]), (None, &5.into()));
+}
+
+#[test]
 fn a_server_tells_of_its_life_and_of_each_file() {
     let starter = Starter::new(&["--json", "--quiet"]).limited("-f 64");
     let mut server = starter.start();

@@ -19,7 +19,9 @@ enum Event<'a> {
     Begun {
         path: String,
         name: &'a str,
-        size: u64,
+        /// A stream has none yet.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
     },
     /// The server has the bytes before the offset from an earlier try.
     Resumed {
@@ -84,7 +86,7 @@ impl Progress for JsonProgress {
         print(line(Event::Connected { to }));
     }
 
-    fn begun(&mut self, item: &Item, size: u64) {
+    fn begun(&mut self, item: &Item, size: Option<u64>) {
         print(line(Event::Begun {
             path: path_of(item),
             name: &item.name,
