@@ -23,6 +23,13 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         size: Option<u64>,
     },
+    /// What a dry run would send.
+    Listed {
+        path: String,
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
     /// The server has the bytes before the offset from an earlier try.
     Resumed {
         path: String,
@@ -136,9 +143,25 @@ impl Progress for JsonProgress {
     }
 }
 
+/// Prints what failed before anything was sent.
+pub(in crate::cli) fn failures(failures: &[Failure]) {
+    for failure in failures {
+        print_failure(Some(&failure.item), &failure.why);
+    }
+}
+
 /// Prints what failed as a whole, before any file had its turn.
 pub(in crate::cli) fn failed(why: &Why) {
     print_failure(None, why);
+}
+
+/// Prints what a dry run would send.
+pub(in crate::cli) fn listed(item: &Item, size: Option<u64>) {
+    print(line(Event::Listed {
+        path: path_of(item),
+        name: &item.name,
+        size,
+    }));
 }
 
 /// Prints the server's answer to a text.
