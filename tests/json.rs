@@ -121,7 +121,8 @@ fn every_code_of_the_protocol_is_told_as_it_came() {
     for word in words.into_iter().chain(["later-code"]) {
         let reply = string(format!("ERR {word}\ntext=why not\nretry=3"));
         let server = Fake::answering(reply);
-        let ran = send(&server.address, &[&path]);
+        // Otherwise it waits as long as it is asked to, before each further try.
+        let ran = send(&server.address, &["--retries", "0", &path]);
         let failure = failure(&ran);
         assert_eq!(failure["code"], word, "{failure}");
         assert_eq!(
@@ -156,7 +157,8 @@ fn what_went_wrong_at_this_end_has_words_of_its_own() {
         (server.address(), &["--name", "a\\b", &path], "name"),
         (server.address(), &["--cut-after", "3", &path], "cut"),
     ] {
-        let failure = failure(&send(to, arguments));
+        let arguments = [&["--retries", "0"], arguments].concat();
+        let failure = failure(&send(to, &arguments));
         assert_eq!(failure["code"], code, "{failure}");
     }
     // What keeps a whole sending from beginning has no file, and no summary.
@@ -167,6 +169,81 @@ fn what_went_wrong_at_this_end_has_words_of_its_own() {
         (&failed[0]["code"], failed[0].get("path")),
         (&"resolve".into(), None)
     );
+}
+
+/// A folder with a file, and a link back to it, which can't be followed.
+fn folder_with_a_loop(files: &Files) -> String {
+    let folder = files.path("folder");
+    fs::create_dir(&folder).expect("it is new");
+    fs::write(folder.join("good"), "bytes").expect("the folder is there");
+    std::os::unix::fs::symlink(".", folder.join("loop")).expect("the name is free");
+    folder.display().to_string()
+}
+
+#[test]
+fn what_a_folder_has_that_cannot_be_sent_is_told_like_the_rest() {
+    let (server, files) = (Server::start(&[]), Files::new());
+    let folder = folder_with_a_loop(&files);
+    let ran = send(server.address(), &["--follow-links", &folder]).exits(23);
+    let events = events(&ran);
+    let failed: Vec<_> = (events.iter())
+        .filter(|event| event["event"] == "failed")
+        .collect();
+    assert_eq!(failed.len(), 1, "{ran:#?}");
+    assert_eq!(failed[0]["code"], "loop");
+    assert_eq!(failed[0]["path"], format!("{folder}/loop"));
+    let summary = events.last().expect("a summary");
+    assert_eq!(
+        (&summary["stored"], &summary["failed"]),
+        (&1.into(), &1.into())
+    );
+}
+
+#[test]
+fn a_dry_run_is_told_to_programs_too() {
+    let files = Files::new();
+    let folder = folder_with_a_loop(&files);
+    let dry = |arguments: &[&str]| {
+        let ran = send("127.0.0.1:1", &[&["--dry-run"], arguments].concat());
+        let events = events(&ran);
+        (ran.code, events)
+    };
+    let (code, told) = dry(&["--follow-links", &folder]);
+    assert_eq!(
+        (code, names(&told)),
+        (Some(23), vec!["listed", "failed", "summary"])
+    );
+    assert_eq!(
+        (&told[0]["name"], &told[0]["size"]),
+        (&"folder/good".into(), &5.into())
+    );
+    assert_eq!(
+        (&told[2]["stored"], &told[2]["failed"]),
+        (&0.into(), &1.into())
+    );
+    // It ends as the sending would, and neither reads a stream nor runs a command.
+    let (code, told) = dry(&["/no/such/file"]);
+    assert_eq!((code, names(&told)), (Some(9), vec!["failed", "summary"]));
+    let made = files.path("made").display().to_string();
+    let (code, told) = dry(&["--name", "made", "--exec", "--", "touch", &made]);
+    assert_eq!((code, names(&told)), (Some(0), vec!["listed", "summary"]));
+    assert_eq!(
+        (&told[0]["name"], told[0].get("size")),
+        (&"made".into(), None)
+    );
+    assert!(!files.path("made").exists());
+}
+
+#[test]
+fn a_stream_has_no_size_before_its_end() {
+    let server = Server::start(&[]);
+    let ran = send(
+        server.address(),
+        &["--name", "stream", "--exec", "--", "echo", "four"],
+    );
+    let told = events(&ran.exits(0));
+    assert_eq!(names(&told), ["connected", "begun", "stored", "summary"]);
+    assert_eq!((told[1].get("size"), &told[2]["size"]), (None, &5.into()));
 }
 
 #[test]

@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
-use piecemeal::client::{Failure, Found, Item, Walk, Why};
-use piecemeal::proto::Name;
-use piecemeal::proto::name::NameRules;
+use piecemeal::client::{Found, Item, Walk};
 use piecemeal::proto::text::escaped;
 
-use super::units::{show_count, show_size};
-use super::{print, tell};
+use super::tell;
+use super::units::show_count;
 
 /// The flags that say what of a folder is sent.
 #[derive(Clone, Copy, Debug, Args)]
@@ -102,41 +100,6 @@ pub(super) fn tell_left_out(found: &Found, only_failures: bool) {
             let first = shown(first);
             tell(format_args!("{count} left out, {first} first; {hint}"));
         }
-    }
-}
-
-/// Lists what would be sent. What can't be is moved to the failures.
-pub(super) fn list(found: Found) -> Vec<Failure> {
-    let (mut count, mut total) = (0_u64, 0_u64);
-    let mut failures = found.failures;
-    for item in found.items {
-        match size_of(&item) {
-            Ok(size) => {
-                let (path, name) = (shown(&item.path), escaped(&item.name));
-                print(format_args!("{path} → {name}, {}", show_size(size)));
-                count += 1;
-                total = total.saturating_add(size);
-            }
-            Err(why) => failures.push(Failure { item, why }),
-        }
-    }
-    let (files, size) = (show_count(count, "file"), show_size(total));
-    tell(format_args!("{files} would be sent, {size}"));
-    failures
-}
-
-/// The size of a file that can be sent, as far as can be told without opening it.
-fn size_of(item: &Item) -> Result<u64, Why> {
-    let facts = std::fs::metadata(&item.path).map_err(|error| Why::Local(error.to_string()))?;
-    if !facts.is_file() {
-        return Err(Why::Local("it is not a plain file".to_owned()));
-    }
-    match Name::parse(&item.name, NameRules::LOOSEST) {
-        Ok(_) => Ok(facts.len()),
-        Err(fault) => Err(Why::Name {
-            name: item.name.clone(),
-            fault,
-        }),
     }
 }
 

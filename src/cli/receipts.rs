@@ -97,7 +97,7 @@ impl Progress for Several<'_> {
         self.0.iter_mut().for_each(|it| it.connected(to));
     }
 
-    fn begun(&mut self, item: &Item, size: u64) {
+    fn begun(&mut self, item: &Item, size: Option<u64>) {
         self.0.iter_mut().for_each(|it| it.begun(item, size));
     }
 

@@ -1,5 +1,6 @@
 //! `piecemeal send`.
 
+mod dry_run;
 mod stream;
 
 use std::io::IsTerminal;
@@ -173,23 +174,18 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         return Exit::Usage;
     }
     gather::tell_left_out(&found, arguments.progress == ProgressArgument::None);
+    let as_json = arguments.json.json;
     if arguments.gather.dry_run {
-        let would_fail = Report {
-            stored: found.items.len(),
-            failures: gather::list(found),
-            ..Report::default()
-        };
-        failure_lines(&would_fail.failures, &arguments.files)
-            .iter()
-            .for_each(tell);
-        return Exit::of_report(&would_fail);
+        return dry_run::run(found, input.is_some(), as_json, |failures| {
+            failure_lines(failures, &arguments.files)
+        });
     }
     let Found {
         items, failures, ..
     } = found;
     let show = match arguments.progress {
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
-        ProgressArgument::Auto if arguments.json.json => ProgressArgument::None,
+        ProgressArgument::Auto if as_json => ProgressArgument::None,
         ProgressArgument::Auto => ProgressArgument::Plain,
         asked => asked,
     };
@@ -208,7 +204,11 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             return Exit::Local;
         }
     };
-    let mut told = arguments.json.json.then_some(json::send::JsonProgress);
+    if as_json {
+        // The sending itself won't hear of them.
+        json::send::failures(&failures);
+    }
+    let mut told = as_json.then_some(json::send::JsonProgress);
     let mut several = Several(vec![&mut *progress]);
     if let Some(receipts) = &mut receipts {
         several.0.push(receipts);
@@ -229,7 +229,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             report
         }
         Err(why) => {
-            if arguments.json.json {
+            if as_json {
                 json::send::failed(&why);
             }
             tell(format_args!("piecemeal: {why}{}", hint(&why)));
@@ -249,7 +249,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
             exit = Exit::Local;
         }
     }
-    if arguments.json.json {
+    if as_json {
         json::send::summary(&report, started.elapsed(), exit.code());
     }
     exit

@@ -147,7 +147,7 @@ impl<'a> Jobs<'a> {
             source,
             announcement,
         };
-        let size = announcement.map_or(0, |file| file.size);
+        let size = announcement.map(|file| file.size);
         self.progress.begun(&job.item, size);
         let begun = Begun {
             announced: announcement.as_ref().is_some_and(known),

@@ -122,8 +122,9 @@ pub trait Progress {
         let _ = to;
     }
 
-    /// A file's bytes begin to be sent: so many. A file that is announced once more begins twice.
-    fn begun(&mut self, item: &Item, size: u64) {
+    /// A file's bytes begin to be sent: so many, where that is known, which of a stream it isn't. A
+    /// file that is announced once more begins twice.
+    fn begun(&mut self, item: &Item, size: Option<u64>) {
         let _ = (item, size);
     }
 

@@ -19,7 +19,16 @@ enum Event<'a> {
     Begun {
         path: String,
         name: &'a str,
-        size: u64,
+        /// A stream has none yet.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
+    /// What a dry run would send.
+    Listed {
+        path: String,
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
     },
     /// The server has the bytes before the offset from an earlier try.
     Resumed {
@@ -84,7 +93,7 @@ impl Progress for JsonProgress {
         print(line(Event::Connected { to }));
     }
 
-    fn begun(&mut self, item: &Item, size: u64) {
+    fn begun(&mut self, item: &Item, size: Option<u64>) {
         print(line(Event::Begun {
             path: path_of(item),
             name: &item.name,
@@ -134,9 +143,25 @@ impl Progress for JsonProgress {
     }
 }
 
+/// Prints what failed before anything was sent.
+pub(in crate::cli) fn failures(failures: &[Failure]) {
+    for failure in failures {
+        print_failure(Some(&failure.item), &failure.why);
+    }
+}
+
 /// Prints what failed as a whole, before any file had its turn.
 pub(in crate::cli) fn failed(why: &Why) {
     print_failure(None, why);
+}
+
+/// Prints what a dry run would send.
+pub(in crate::cli) fn listed(item: &Item, size: Option<u64>) {
+    print(line(Event::Listed {
+        path: path_of(item),
+        name: &item.name,
+        size,
+    }));
 }
 
 /// Prints the server's answer to a text.
