@@ -132,15 +132,13 @@ impl Starter {
         if binds == 0 && !from_variable {
             words.extend(["--bind".into(), "127.0.0.1:0".into()]);
         }
-        // So that the whole suite can be run with bodies spliced, or not at all.
-        if let (true, Some(when)) = (
-            self.subcommand == ["serve"],
-            std::env::var_os("SUITE_SPLICE"),
-        ) {
-            words.extend(["--splice".into(), when]);
-        }
         words.extend(self.arguments);
         let mut command = command(&words[0]);
+        // So that the whole suite can be run with bodies spliced, or not at all; a test's own flag
+        // goes before.
+        if let Some(when) = std::env::var_os("SUITE_SPLICE") {
+            command.env("PIECEMEAL_SPLICE", when);
+        }
         command.args(&words[1..]).envs(self.variables);
         let binds = binds.max(self.inherited.len());
         let numbered = (3..).zip(self.inherited);
