@@ -77,6 +77,21 @@ fn standard_input_needs_a_name_and_is_sent_alone() {
 }
 
 #[test]
+fn a_standard_input_that_is_closed_is_no_empty_file() {
+    let server = Server::start(&[]);
+    let script = |redirect: &str| {
+        let line = format!(r#""$0" send --to "$1" - --name x {redirect}"#);
+        let mut shell = command("sh");
+        shell.args(["-c", &line, PROGRAM, server.address()]);
+        shell.status().unwrap().code()
+    };
+    assert_eq!(script("<&-"), Some(2));
+    assert!(server.names().is_empty());
+    assert_eq!(script("</dev/null"), Some(0));
+    assert_eq!(server.stored("x"), b"");
+}
+
+#[test]
 fn a_pipeline_stores_what_tar_wrote() {
     let (server, home) = (Server::start(&[]), tempfile::tempdir().unwrap());
     fs::create_dir(home.path().join("folder")).unwrap();

@@ -280,8 +280,8 @@ fn a_reread_of_a_broken_file_changes_nothing_and_says_why() {
 #[test]
 fn a_reread_names_what_needs_a_restart_and_what_a_flag_goes_before() {
     let (_home, server, path) = with_settings("[serve]\nmax-size = 10", &["--min-rate", "7"]);
-    let text = "[serve]\nmax-size = 10\nworkers = 2\nsplice = 'never'\nmin-rate = 1";
-    let restart = "warning: what has changed in splice, workers needs a restart";
+    let text = "[serve]\nmax-size = 10\nworkers = 2\ndurability = 'none'\nmin-rate = 1";
+    let restart = "warning: what has changed in durability, workers needs a restart";
     reread(&server, &path, text, restart);
     let nothing = "nothing has changed for new connections";
     server.err.wait_for(|line| line.contains(nothing));

@@ -232,7 +232,16 @@ fn what_can_not_be_read_ends_with_9() {
     ran.line_with(&["can't read", "missing"]);
     fs::write(&missing, "").unwrap();
     verify(&missing, &home.path().join("nowhere"), &[]).exits(9);
-    verify(&missing, home.path(), &[])
-        .exits(0)
-        .line_with(&["0 files"]);
+}
+
+#[test]
+fn receipts_that_were_never_written_prove_nothing() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let receipts = home.path().join("receipts");
+    // Empty, and with nothing but a line that a crash has cut off.
+    for text in ["", "{\"name\":\"a"] {
+        fs::write(&receipts, text).expect("the folder is there");
+        let ran = verify(&receipts, home.path(), &[]).exits(9);
+        ran.line_with(&["nothing was compared"]);
+    }
 }

@@ -50,7 +50,7 @@ Exit codes:
   0    every file is there, as it was stored
   2    wrong usage
   6    a file is missing, or its digest or size differ
-  9    a file, the folder or the receipts can't be read";
+  9    a file, the folder or the receipts can't be read, or there are no receipts";
 
 /// That of `trace`.
 pub(super) const TRACE_HELP: &str = "\

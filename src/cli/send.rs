@@ -184,6 +184,10 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         items, failures, ..
     } = found;
     let show = match arguments.progress {
+        // Not between the lines of JSON.
+        ProgressArgument::Auto if arguments.json.json && std::io::stdout().is_terminal() => {
+            ProgressArgument::None
+        }
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
         ProgressArgument::Auto if as_json => ProgressArgument::None,
         ProgressArgument::Auto => ProgressArgument::Plain,

@@ -270,15 +270,23 @@ impl Tally {
     fn exit(&self) -> Exit {
         if self.missing + self.differ > 0 {
             Exit::Digest
-        } else if self.unreadable + self.malformed_lines > 0 {
+        } else if self.unreadable + self.malformed_lines > 0 || self.all() == 0 {
+            // Receipts that were never written are no proof of anything.
             Exit::Local
         } else {
             Exit::Success
         }
     }
 
+    fn all(&self) -> u64 {
+        self.good + self.missing + self.differ + self.unreadable
+    }
+
     fn summary(&self) -> String {
-        let all = self.good + self.missing + self.differ + self.unreadable;
+        let all = self.all();
+        if all == 0 {
+            return "piecemeal: there are no receipts in it, so nothing was compared".to_owned();
+        }
         let mut summary = format!("{}: {} good", show_count(all, "file"), self.good);
         for (count, what) in [
             (self.missing, "missing"),

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use piecemeal::client::{Input, Item};
+use rustix::fs::{FileType, OFlags};
 
 use crate::cli::tell;
 
@@ -35,6 +37,11 @@ pub(super) fn asked_for(
         return Err("piecemeal: standard input has no name; --name gives it one".to_owned());
     }
     let stdin = io::stdin();
+    if is_closed(&stdin) {
+        return Err(
+            "piecemeal: standard input is closed; </dev/null sends an empty file".to_owned(),
+        );
+    }
     if stdin.is_terminal() {
         tell("reading from the terminal; Ctrl-D ends it");
     }
@@ -42,6 +49,18 @@ pub(super) fn asked_for(
     let file = stdin.as_fd().try_clone_to_owned().map(File::from);
     let file = file.map_err(|error| format!("piecemeal: can't read standard input: {error}"))?;
     Ok(Some(Input::Reader(Box::new(file))))
+}
+
+/// Whether the program was started without a standard input. Rust's runtime then opens /dev/null in
+/// its place, for writing too, as nobody does who means an empty input.
+fn is_closed(stdin: &io::Stdin) -> bool {
+    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
+    let is_null = rustix::fs::fstat(stdin).is_ok_and(|facts| {
+        FileType::from_raw_mode(facts.st_mode) == FileType::CharacterDevice
+            && null.is_ok_and(|null| null == facts.st_rdev)
+    });
+    is_null
+        && rustix::fs::fcntl_getfl(stdin).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR)
 }
 
 /// What the stream is called here and there.

@@ -59,13 +59,15 @@ impl Drop for Job {
 
 impl Job {
     /// Whether giving it its name takes no longer than a few system calls: it goes into the folder
-    /// itself, and replaces nothing whose blocks would have to be freed.
+    /// itself, tries no more than one name, and replaces nothing whose blocks would have to be
+    /// freed.
     pub(super) fn is_done_soon(&self) -> bool {
         let is_flat = self
             .name
             .as_ref()
             .is_none_or(|name| !name.as_str().contains('/'));
-        is_flat && self.conflict != Conflict::Overwrite && !self.unfinished.is_resumable()
+        let is_one = self.name.is_none() || self.conflict == Conflict::Error;
+        is_flat && is_one && !self.unfinished.is_resumable()
     }
 
     /// Checks length and digest, and syncs the bytes.

@@ -45,6 +45,9 @@ const REMEMBERED: usize = 4096;
 pub struct Journal {
     path: PathBuf,
     state: Mutex<State>,
+    /// Held while the lines are synced. The kernel tells of lost lines once, whoever asks: the
+    /// others are to find the journal failed.
+    syncing: Mutex<()>,
     /// Whether a line could not be written, so that nothing may be stored.
     failed: AtomicBool,
 }
@@ -81,6 +84,7 @@ impl Journal {
                 promised: 0,
                 recent: HashSet::new(),
             }),
+            syncing: Mutex::default(),
             failed: AtomicBool::new(false),
         }))
     }
@@ -192,10 +196,15 @@ impl Room<'_> {
             }
             Arc::clone(&state.file)
         };
-        // Others may append meanwhile; their sync covers them.
-        if sync && let Err(error) = file.sync_data() {
-            journal.fail(&error);
-            return Err(error);
+        if sync {
+            // Others may append meanwhile; their sync covers them.
+            let alone = journal.syncing.lock();
+            let _alone = alone.unwrap_or_else(PoisonError::into_inner);
+            journal.check()?;
+            if let Err(error) = file.sync_data() {
+                journal.fail(&error);
+                return Err(error);
+            }
         }
         let mut state = journal.lock();
         if state.recent.len() >= REMEMBERED {
