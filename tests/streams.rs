@@ -57,6 +57,7 @@ fn standard_input_is_stored_as_it_is_whatever_its_size() {
         let (name, bytes) = (size.to_string(), noise(size));
         let ran = send_input(server.address(), &bytes, &["-", "--name", &name]).exits(0);
         ran.line_with(&["1 file stored"]);
+        ran.line_with(&[&format!("stored - as {name} (")]);
         assert!(server.stored(&name) == bytes, "{size}");
     }
     assert_eq!(server.names().len(), 6);

@@ -121,7 +121,8 @@ impl Progress for Plain {
     }
 
     fn stored(&mut self, item: &Item, receipt: &Receipt) {
-        let renamed = if item.name == receipt.name {
+        // A stream has no name here, and a folder may be called otherwise.
+        let renamed = if item.path.ends_with(&receipt.name) {
             String::new()
         } else {
             format!(" as {}", escaped(&receipt.name))
