@@ -97,6 +97,8 @@ pub(super) fn start(
     let child = Command::new(program)
         .args(arguments)
         .envs(variables)
+        // What the service manager hears is the server's to say.
+        .env_remove("NOTIFY_SOCKET")
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(into.try_clone()?)
