@@ -46,7 +46,7 @@ fn text(server: &Server, file: &str) -> String {
 
 #[test]
 fn a_hook_is_told_the_facts_in_variables_and_on_its_input() {
-    let script = "cat >\"$0/json\"; cd \"$0\"; env | grep ^PIECEMEAL_ | sort >variables; cat \"$PIECEMEAL_STORED_PATH\"; exit 1";
+    let script = "cat >\"$0/json\"; cd \"$0\"; env | grep ^PIECEMEAL_STORED_ | sort >variables; cat \"$PIECEMEAL_STORED_PATH\"; exit 1";
     let server = server(script, &[]);
     let mut client = server.client();
     let fields = format!("name=a \"b\".txt\nsize=5\nblake3={}", digest("bytes"));

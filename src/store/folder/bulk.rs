@@ -165,6 +165,8 @@ fn work(root: &Root, task: Task, jobs: &Sender<Vec<Job>>, reports: &Reports, blo
                 Ok(Some(receipt)) => Done::Found(key, receipt),
                 Err(error) => Done::Stored(key, Err(error)),
             };
+            // A thread that reads it may hold it a little longer than this one.
+            job.unfinished.give_back();
             // First, so that a report finds the file gone.
             drop(job);
             reports.send([done]);

@@ -324,7 +324,11 @@ impl Committing {
         let done = |(job, result): (&Job, _)| match result {
             Ok(Placed::Found(receipt)) => Done::Found(job.key, receipt),
             Ok(Placed::New(receipt)) => Done::Stored(job.key, Ok(receipt)),
-            Err(error) => Done::Stored(job.key, Err(error)),
+            Err(error) => {
+                // A thread that reads it may hold it a little longer than this one.
+                job.unfinished.give_back();
+                Done::Stored(job.key, Err(error))
+            }
         };
         batch.iter().zip(results).map(done).collect()
     }
