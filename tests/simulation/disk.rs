@@ -8,51 +8,11 @@ use piecemeal::proto::{Begun, Conflict, Digest, Fault, Name, Order, Receipt, Sea
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
+use super::content::{append, digest_of, length, truncate};
 use super::link::Span;
 
 /// Stands for bytes that nobody sent.
 const GARBAGE: u32 = u32::MAX;
-
-/// The digest that stands for a content. An empty file has the same, whosesoever it is.
-pub(crate) fn digest(content: u32, size: u64) -> Digest {
-    let mut bytes = [0; 32];
-    if size > 0 {
-        bytes[..4].copy_from_slice(&content.to_le_bytes());
-        bytes[8..16].copy_from_slice(&size.to_le_bytes());
-        bytes[31] = 1;
-    }
-    Digest(bytes)
-}
-
-fn length(data: &[Span]) -> u64 {
-    data.iter().map(|span| span.len).sum()
-}
-
-fn digest_of(data: &[Span]) -> Digest {
-    match data {
-        [] => digest(0, 0),
-        [span] if span.at == 0 => digest(span.content, span.len),
-        _ => Digest([0xee; 32]),
-    }
-}
-
-fn append(data: &mut Vec<Span>, span: Span) {
-    match data.last_mut() {
-        _ if span.len == 0 => {}
-        Some(last) if last.content == span.content && last.at + last.len == span.at => {
-            last.len += span.len;
-        }
-        _ => data.push(span),
-    }
-}
-
-fn truncate(data: &mut Vec<Span>, mut most: u64) {
-    data.retain_mut(|span| {
-        span.len = span.len.min(most);
-        most -= span.len;
-        span.len > 0
-    });
-}
 
 #[derive(Clone, Debug, Default)]
 struct Inode {

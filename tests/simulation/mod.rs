@@ -1,6 +1,7 @@
 //! The whole protocol in one thread: clients, a server and a disk under a virtual clock, with all
 //! chance taken from one seed. What is promised is checked after every step.
 
+mod content;
 mod disk;
 mod ends;
 mod link;
@@ -9,7 +10,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use disk::{Disk, Done, Handle, digest};
+use content::digest;
+use disk::{Disk, Done, Handle};
 use link::{Pipe, Span};
 use piecemeal::proto::sender::{Check, Event, Upload};
 use piecemeal::proto::{
