@@ -185,7 +185,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     } = found;
     let show = match arguments.progress {
         // Not between the lines of JSON.
-        ProgressArgument::Auto if arguments.json.json && std::io::stdout().is_terminal() => {
+        ProgressArgument::Auto if as_json && std::io::stdout().is_terminal() => {
             ProgressArgument::None
         }
         ProgressArgument::Auto if std::io::stderr().is_terminal() => ProgressArgument::Bar,
