@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation};
 use rustix::io::Errno;
 
 use super::record::{Facts, State};
@@ -141,6 +141,21 @@ impl Unfinished {
             let _ = rustix::fs::unlinkat(&*partial.work, &partial.name, AtFlags::empty());
             partial.remove_record();
         }
+    }
+
+    /// Makes sure that what has a name is this file. One that another upload replaced at once had
+    /// the name before.
+    pub(super) fn expect_at(&self, folder: &OwnedFd, name: &str) -> Result<(), Error> {
+        let failed = |error| Error::from_call("look at a file", error);
+        let own = rustix::fs::fstat(&self.file).map_err(failed)?;
+        let named = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let is_plain = FileType::from_raw_mode(named.st_mode) == FileType::RegularFile;
+        let is_it = (own.st_dev, own.st_ino) == (named.st_dev, named.st_ino);
+        if is_it || own.st_nlink == 0 && is_plain {
+            return Ok(());
+        }
+        let error = io::Error::other("somebody else has put another one in its place");
+        Err(Error::from_call("give a file its name", error))
     }
 
     pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
