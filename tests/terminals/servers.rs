@@ -1,7 +1,5 @@
 //! Servers, whose peers send every character there is.
 
-use std::os::unix::net::UnixStream;
-
 use rustix::process::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -18,6 +16,16 @@ const LOUD: [&[&str]; 3] = [
     &["-v", "--log-format", "json"],
     &["-vv", "--json", "--log-format", "json"],
 ];
+
+/// Starts it on a Unix socket of this name, and gives the address: what it says of one on a port
+/// is no plain line where the log is JSON.
+fn start(starter: Starter, socket: &str) -> (Server, String) {
+    let address = format!("unix:{}", starter.home().join(socket).display());
+    let starter = starter.with(&["--bind", &address]);
+    let server = starter.variable("RUST_LOG", "trace").unsaid().start();
+    server.err.wait_for(|line| line.contains("listening on"));
+    (server, address)
+}
 
 fn exchange(client: &mut Client, messages: &[Vec<u8>]) {
     for messages in messages.chunks(AHEAD) {
@@ -73,24 +81,10 @@ fn names_of_every_character_are_told_and_logged_as_plain_text() {
     let screen = Screen::new();
     let messages = announcements();
     for arguments in LOUD {
-        let quick = [
-            arguments,
-            &[
-                "--durability",
-                "none",
-                "--allow-hidden",
-                "--on-conflict",
-                "rename",
-            ],
-        ];
-        let starter = Starter::new(&quick.concat()).variable("RUST_LOG", "trace");
-        let as_json = arguments.contains(&"--json");
-        let mut server = if as_json {
-            Server::start(&quick.concat())
-        } else {
-            starter.start()
-        };
-        let mut client = server.client();
+        let quick = ["--durability", "none", "--allow-hidden"];
+        let quick = [arguments, &quick, &["--on-conflict", "rename"]].concat();
+        let (mut server, address) = start(Starter::new(&quick), "socket");
+        let mut client = Client::connect(&address);
         exchange(&mut client, &messages);
         // Whatever is taken is stored too, and told of.
         for text in tricks().iter().chain(&all_scalars(190)[..40]) {
@@ -99,7 +93,9 @@ fn names_of_every_character_are_told_and_logged_as_plain_text() {
             client.reply();
         }
         client.upload("last.txt", b"x");
-        printed(&mut server, &screen, &format!("{arguments:?}"), as_json);
+        let as_json = arguments.contains(&"--json");
+        let printed = printed(&mut server, &screen, &format!("{arguments:?}"), as_json);
+        assert!(printed.len() > 100_000, "what is stored is told of");
     }
 }
 
@@ -107,38 +103,34 @@ fn names_of_every_character_are_told_and_logged_as_plain_text() {
 fn messages_of_every_character_are_shown_as_plain_text() {
     let screen = Screen::new();
     for arguments in LOUD {
-        let arguments = [arguments, &["--strings", "message"]].concat();
+        let starter = Starter::new(arguments).with(&["--strings", "message"]);
+        let (mut server, address) = start(starter, "socket");
+        exchange(&mut Client::connect(&address), &announcements());
         let as_json = arguments.contains(&"--json");
-        let mut server = Server::start(&arguments);
-        let mut client = server.client();
-        exchange(&mut client, &announcements());
         let printed = printed(&mut server, &screen, &format!("{arguments:?}"), as_json);
         assert!(printed.len() > 1_000_000, "messages are shown");
     }
 }
 
 #[test]
-fn a_peer_on_a_unix_socket_with_a_hostile_path_is_shown_as_plain_text() {
+fn sockets_at_hostile_paths_are_shown_as_plain_text() {
     let screen = Screen::new();
-    let starter = Starter::new(&["-vv", "--trace"]);
-    let home = starter.home();
-    let bind = format!("unix:{}", home.join("socket").display());
-    let mut server = starter.with(&["--bind", &bind]).start();
     for (number, trick) in (0..).zip(tricks().into_iter().chain([forgery()])) {
+        let starter = Starter::new(LOUD[number % LOUD.len()]);
+        let home = starter.home();
+        let (mut server, address) = start(starter, &format!("s{trick}"));
+        // Its own end has such a path too.
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
-        let from = home.join(format!("{number}{trick}"));
-        socket
-            .bind(&SockAddr::unix(from).expect("short"))
-            .expect("a free path");
-        socket
-            .connect(&SockAddr::unix(home.join("socket")).expect("short"))
-            .expect("it listens");
-        let stream = UnixStream::from(socket);
-        drop(stream);
+        let bound = SockAddr::unix(home.join(format!("p{trick}"))).expect("short");
+        socket.bind(&bound).expect("a free path");
+        let to = address.strip_prefix("unix:").expect("it has one");
+        let to = SockAddr::unix(to).expect("short");
+        socket.connect(&to).expect("it listens");
+        drop(socket);
+        Client::connect(&address).upload("last.txt", b"x");
+        let what = format!("a socket at {trick:?}");
+        let printed = printed(&mut server, &screen, &what, false);
+        let shown = String::from_utf8_lossy(&printed);
+        assert!(shown.contains("connected"), "{what}: peers are shown: {shown}");
     }
-    Client::connect(&bind).upload("last.txt", b"x");
-    let printed = printed(&mut server, &screen, "unix peers", false);
-    let shown = String::from_utf8_lossy(&printed);
-    // Who has no address of its own is shown by the socket that it came to.
-    assert!(shown.contains("connected: unix:"), "peers are shown: {shown}");
 }
