@@ -16,6 +16,7 @@ mod uploads;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -86,6 +87,7 @@ fn race(case: Case, count: u64, seed: u64) -> Outcome {
         outside: canary.root.clone(),
         at: AtomicU64::new(0),
         is_over: AtomicBool::new(false),
+        folders: Mutex::new(()),
         weapons: AtomicU64::new(0),
     };
     fs::create_dir(&field.attic).expect("it is new");

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -19,6 +20,8 @@ use crate::uploads::{Case, name_of};
 
 /// How far ahead of the client names are aimed at.
 const AHEAD: u64 = 24;
+/// Most weapons for each upload.
+const MOST_EACH: u64 = 3;
 
 /// What attackers of one server share.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Battlefield {
     /// The number of the upload that the client is at.
     pub(crate) at: AtomicU64,
     pub(crate) is_over: AtomicBool,
+    /// Held while a folder is not where it belongs: two at that would put weapons back, and not it.
+    pub(crate) folders: Mutex<()>,
     /// So many weapons were made: their names are numbers.
     pub(crate) weapons: AtomicU64,
 }
@@ -62,7 +67,11 @@ impl Battlefield {
             taken: HashMap::new(),
         };
         while !self.is_over.load(Ordering::Relaxed) {
-            attacker.strike();
+            // Where syncs take long, there would be a weapon under every name before its upload.
+            let most = MOST_EACH * (self.at.load(Ordering::Relaxed) + AHEAD);
+            if self.weapons.load(Ordering::Relaxed) < most {
+                attacker.strike();
+            }
             thread::yield_now();
         }
         attacker.taken
@@ -75,14 +84,14 @@ impl Attacker<'_> {
         let name = name_of(self.field.case, at);
         let (way, file) = name.rsplit_once('/').unwrap_or((".", &name));
         match self.random.random_range(0..10) {
-            0 => self.swap_for_a_moment(".", ".piecemeal"),
+            0 => self.swap_folder(".", ".piecemeal"),
             1..=4 => self.swap_work_file(),
             5 | 6 if way != "." => {
                 // One of the folders on the way, the upper or the lower.
                 let (above, below) = way.rsplit_once('/').expect("there are two");
                 match self.random.random_range(0..2) {
-                    0 => self.swap_for_a_moment(".", above),
-                    _ => self.swap_for_a_moment(above, below),
+                    0 => self.swap_folder(".", above),
+                    _ => self.swap_folder(above, below),
                 }
             }
             _ => match self.random.random_range(0..2) {
@@ -110,6 +119,12 @@ impl Attacker<'_> {
         }
     }
 
+    fn swap_folder(&mut self, way: &str, name: &str) {
+        if let Ok(_alone) = self.field.folders.try_lock() {
+            self.swap_for_a_moment(way, name);
+        }
+    }
+
     fn swap_for_a_moment(&mut self, way: &str, name: &str) {
         let Some((folder, weapon)) = self.swap(way, name) else {
             return;
@@ -117,7 +132,11 @@ impl Attacker<'_> {
         for _ in 0..self.random.random_range(0..30) {
             thread::yield_now();
         }
-        let _ = self.exchange(&weapon, &folder, name);
+        if self.exchange(&weapon, &folder, name).is_err() {
+            // Nothing was there before, and it is not to stand in the way for ever.
+            let how = RenameFlags::NOREPLACE;
+            let _ = rustix::fs::renameat_with(&folder, name, &self.attic, &weapon, how);
+        }
     }
 
     fn swap(&mut self, way: &str, name: &str) -> Option<(OwnedFd, String)> {

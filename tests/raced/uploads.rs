@@ -32,10 +32,11 @@ pub(crate) struct Outcome {
     pub(crate) resumed: u64,
 }
 
-/// What an upload is to be called.
+/// What an upload is to be called. There are new folders all the time: two attackers at once may
+/// leave a weapon in the place of one.
 pub(crate) fn name_of(case: Case, number: u64) -> String {
     match case.folders {
-        true => format!("d{}/e{}/f{number}", number % 5, number % 3),
+        true => format!("d{}/e{}/f{number}", number / 40, number % 3),
         false => format!("f{number}"),
     }
 }
