@@ -89,7 +89,7 @@ fn takes_all() -> bool {
 fn texts_for_arguments() -> Vec<String> {
     let mut texts = evil::tricks();
     if takes_all() {
-        let without_nul = evil::all_scalars(60_000)
+        let without_nul = evil::scalars(60_000)
             .into_iter()
             .map(|text| text.replace('\0', ""));
         texts.extend(without_nul);

@@ -48,6 +48,18 @@ impl Tables {
         }
     }
 
+    /// The last and the first of neighbouring characters that are of different kinds.
+    pub(crate) fn borders(&self) -> impl Iterator<Item = u32> {
+        let kinds = [
+            &self.other,
+            &self.unassigned,
+            &self.separators,
+            &self.ignorable,
+        ];
+        let ranges = kinds.into_iter().flatten();
+        ranges.flat_map(|(first, last)| [first.saturating_sub(1), *first, *last, last + 1])
+    }
+
     /// Whether programs may skip it.
     pub(crate) fn is_ignorable(&self, c: char) -> bool {
         has(&self.ignorable, c)

@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::common::Server;
-use crate::evil::{NO_UTF8, all_scalars, forgery, tricks};
+use crate::evil::{NO_UTF8, forgery, scalars, tricks};
 use crate::hostile::{self, PLACES, Place};
 use crate::screen::Screen;
 use crate::{run, run_on_terminal};
@@ -27,7 +27,7 @@ fn files(count: usize) -> TempDir {
 fn replies() -> Vec<Vec<u8>> {
     let mut replies: Vec<Vec<u8>> = tricks().into_iter().map(String::into_bytes).collect();
     replies.push(forgery().into_bytes());
-    replies.extend(all_scalars(2_000).into_iter().map(String::into_bytes));
+    replies.extend(scalars(2_000).into_iter().map(String::into_bytes));
     replies
 }
 
@@ -65,13 +65,15 @@ fn a_hostile_servers_replies_reach_no_terminal_raw() {
             }
             let told = printed.out.len() + printed.err.len();
             if matches!(place, Place::Text | Place::Name) {
-                assert!(told > 1_000_000, "{what}: replies are shown: {told}");
+                // Each reply is to one of the files, and a forged key or digest makes no name of it.
+                let sent: usize = replies.iter().map(Vec::len).sum();
+                assert!(told > sent / 2, "{what}: replies are shown: {told}");
             }
         }
     }
     // What a hostile server had written down is looked at some day, and checked.
     let written = fs::read(&receipts).expect("there were receipts");
-    assert!(screen.takes_json("receipts", &written).len() > 1_000);
+    assert!(screen.takes_json("receipts", &written).len() > replies.len());
 }
 
 #[test]
@@ -132,13 +134,13 @@ fn a_bar_on_a_terminal_shows_nothing_of_a_hostile_server_raw() {
 #[test]
 fn what_is_said_and_answered_is_shown_as_plain_text() {
     let screen = Screen::new();
-    let lines = all_scalars(4_000).join("\n");
+    let lines = scalars(4_000).join("\n");
     let server = Server::start(&["--strings", "message", "--quiet"]);
     for arguments in [&["say"][..], &["say", "--json"]] {
         let arguments = [arguments, &["--to", server.address()]].concat();
         let printed = run(&arguments, &[], lines.as_bytes());
         assert_eq!(printed.code, Some(0), "{arguments:?}");
-        assert!(printed.out.len() > 1_000_000, "answers are shown");
+        assert!(printed.out.len() > lines.len(), "answers are shown");
         screen.takes("say", &printed.out);
         screen.takes("say", &printed.err);
     }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 
-use crate::evil::{NO_UTF8, all_scalars, forgery, tricks};
+use crate::evil::{NO_UTF8, forgery, scalars, tricks};
 use crate::screen::Screen;
 use crate::{run, run_on_terminal, texts_for_arguments};
 
@@ -163,7 +163,7 @@ fn a_file_of_settings_is_shown_as_plain_text() {
     for trick in tricks()
         .into_iter()
         .chain([forgery()])
-        .chain([all_scalars(60_000)[0].clone()])
+        .chain([scalars(60_000)[0].clone()])
     {
         let string = serde_json::to_string(&trick)
             .expect("a string")

@@ -1,5 +1,11 @@
 //! Texts that would do something to a terminal, or to whoever reads a log.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use crate::takes_all;
+use crate::text::Tables;
+
 /// What would stand at the beginning of a line, had a text been able to begin one.
 pub(crate) const FORGED: &str = "stored forged.txt (1 bytes) from 10.0.0.1:1";
 
@@ -51,16 +57,41 @@ pub(crate) fn forgery() -> String {
     format!("a\n{FORGED}")
 }
 
-/// Every Unicode scalar but the line feed, in texts of at most so many bytes.
-pub(crate) fn all_scalars(most: usize) -> Vec<String> {
+/// Unicode scalars, but the line feed, in texts of at most so many bytes: all of them, or those of
+/// the first blocks, those on both sides of each border between kinds, and some of all the others.
+pub(crate) fn scalars(most: usize) -> Vec<String> {
     let mut texts = vec![String::new()];
-    for c in ('\0'..=char::MAX).filter(|c| *c != '\n') {
+    let mut add = |c: char| {
         let last = texts.last_mut().expect("there is one");
         if last.len() + c.len_utf8() > most {
             texts.push(String::from(c));
         } else {
             last.push(c);
         }
+    };
+    if takes_all() {
+        ('\0'..=char::MAX).filter(|c| *c != '\n').for_each(add);
+    } else {
+        let few = SOME.get_or_init(some_scalars);
+        few.iter().copied().for_each(&mut add);
     }
     texts
+}
+
+/// How many bytes there are in texts.
+pub(crate) fn size_of(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
+}
+
+static SOME: OnceLock<BTreeSet<char>> = OnceLock::new();
+
+fn some_scalars() -> BTreeSet<char> {
+    let first = 0..0x3000;
+    let others = (0x3000..0x11_0000).step_by(997);
+    let tables = Tables::new();
+    let codes = first.chain(others).chain(tables.borders());
+    codes
+        .filter_map(char::from_u32)
+        .filter(|c| *c != '\n')
+        .collect()
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::common::{ClosedPort, Server, command, data, string};
-use crate::evil::{NO_UTF8, all_scalars, forgery, tricks};
+use crate::evil::{NO_UTF8, forgery, scalars, tricks};
 use crate::run;
 use crate::screen::Screen;
 
@@ -81,7 +81,7 @@ fn receipts_and_journals_of_somebody_else_are_checked_with_nothing_raw() {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     for text in tricks()
         .into_iter()
-        .chain(all_scalars(4_000))
+        .chain(scalars(4_000))
         .chain([forgery()])
     {
         let string = serde_json::to_string(&text).expect("a string");
@@ -143,7 +143,7 @@ fn a_trace_of_somebody_else_is_drawn_with_nothing_raw() {
     for text in tricks()
         .into_iter()
         .chain([forgery()])
-        .chain(all_scalars(900).into_iter().take(40))
+        .chain(scalars(900).into_iter().take(40))
     {
         let string = serde_json::to_string(&text).expect("a string");
         let inner = &string[1..string.len() - 1];

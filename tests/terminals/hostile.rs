@@ -28,11 +28,19 @@ pub(crate) const PLACES: [Place; 5] = [
 /// A server for clients that send files of one byte, which gives the texts in turn, over and over.
 pub(crate) fn server(place: Place, texts: Vec<Vec<u8>>) -> Fake {
     let mut texts = texts.into_iter().cycle();
-    Fake::playing(move |peer| while answer(peer, place, &mut texts).is_some() {})
+    Fake::playing(move |peer| {
+        let mut announced = String::new();
+        while answer(peer, place, &mut texts, &mut announced).is_some() {}
+    })
 }
 
 /// Takes one message and answers it. `None` where the client has gone.
-fn answer(peer: &mut Peer, place: Place, texts: &mut dyn Iterator<Item = Vec<u8>>) -> Option<()> {
+fn answer(
+    peer: &mut Peer,
+    place: Place,
+    texts: &mut dyn Iterator<Item = Vec<u8>>,
+    announced: &mut String,
+) -> Option<()> {
     let kind = peer.try_take(1)?[0];
     let width = match kind {
         1 | 16 | 17 => 2,
@@ -45,19 +53,17 @@ fn answer(peer: &mut Peer, place: Place, texts: &mut dyn Iterator<Item = Vec<u8>
     let mut text = || texts.next().expect("they go on for ever");
     let reply = match (place, kind) {
         // Taken for a good server until the receipt is due.
-        (Place::Name, 16) => b"OK\noffset=0".to_vec(),
-        (Place::Name, 2..=9) => b"OK".to_vec(),
+        (Place::Name, 16) => {
+            *announced = String::from_utf8_lossy(&body).into_owned();
+            b"OK\noffset=0".to_vec()
+        }
+        (Place::Name, 2..=9) if announced.contains("end=explicit") => b"OK".to_vec(),
         (Place::Name, _) => {
-            let fields = String::from_utf8_lossy(&body).into_owned();
+            let fields = [announced, &*String::from_utf8_lossy(&body)].join("\n");
             let digest = fields.lines().find(|line| line.starts_with("blake3="));
             let digest = digest.unwrap_or("unknown=").as_bytes();
-            [
-                &b"OK\nname="[..],
-                &text(),
-                b"\nsize=1\ndurable=yes\n",
-                digest,
-            ]
-            .concat()
+            let last = b"\nsize=1\ndurable=yes\n";
+            [b"OK\nname=", &text()[..], last, digest].concat()
         }
         (Place::Text, _) => [&b"ERR bad-name\ntext="[..], &text()].concat(),
         (Place::Code, _) => [&b"ERR "[..], &text(), b"\ntext=why"].concat(),

@@ -5,7 +5,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::common::{Client, Fake, Starter};
-use crate::evil::{NO_UTF8, all_scalars, forgery, tricks};
+use crate::evil::{NO_UTF8, forgery, scalars, tricks};
 use crate::run;
 use crate::screen::Screen;
 
@@ -16,7 +16,7 @@ fn noises() -> Vec<Vec<u8>> {
     let mut noises: Vec<Vec<u8>> = tricks().into_iter().map(String::into_bytes).collect();
     noises.push(forgery().into_bytes());
     noises.extend(NO_UTF8.map(<[u8]>::to_vec));
-    let scalars = all_scalars(4_000).into_iter().map(String::into_bytes);
+    let scalars = scalars(4_000).into_iter().map(String::into_bytes);
     let few = if crate::takes_all() { usize::MAX } else { 6 };
     noises.extend(scalars.take(few));
     noises
