@@ -184,7 +184,7 @@ impl Attacker<'_> {
             0 => link(&outside.join("secret")),
             1 => link(&outside.join("folder")),
             2 => link(&outside.join("missing")),
-            3 => link(Path::new("/etc")),
+            3 => link(&outside.join("link")),
             4 => link(Path::new("../outside/folder")),
             5 => link(Path::new(".")),
             6 => node(FileType::Fifo, 0),

@@ -81,11 +81,6 @@ impl Canary {
             fs::read(self.root.join("secret")).expect("it is there"),
             SECRET
         );
-        let in_etc = ["e0", "e1", "e2", "f1"].map(|name| Path::new("/etc").join(name));
-        assert!(
-            !in_etc.iter().any(|path| path.exists()),
-            "something was made in /etc"
-        );
     }
 
     fn look(&self) -> BTreeMap<PathBuf, Look> {
