@@ -166,9 +166,8 @@ fn made_up_names_are_taken_as_they_are_or_refused_with_their_rule() {
     let mut random = SmallRng::seed_from_u64(20_261_128);
     let mut through_server = Vec::new();
     let mut taken = 0;
-    for number in 0..names_to_try() {
+    for (number, (told, _)) in (0..names_to_try()).zip(SERVERS.into_iter().cycle()) {
         let name = soup::name(&mut random);
-        let (told, _) = SERVERS[number as usize % SERVERS.len()];
         let rules = NameRules {
             allow_hidden: told.hidden,
             allow_folders: told.folders,
