@@ -101,25 +101,24 @@ impl Name {
     }
 
     /// The same name with a number before its extension: `report (2).pdf`. Where the number
-    /// would make the name too long, the stem gives way.
-    pub fn numbered(&self, number: u32) -> Name {
+    /// would make the name too long, the stem gives way; an extension that leaves nothing of it is
+    /// none. `None` where not even one character has room beside the number.
+    pub fn numbered(&self, number: u32) -> Option<Name> {
         let (folder, file) = match self.0.rfind('/') {
             Some(slash) => self.0.split_at(slash + 1),
             None => ("", &*self.0),
         };
-        let (stem, extension) = match file.rfind('.') {
-            Some(dot) if dot > 0 => file.split_at(dot),
-            _ => (file, ""),
-        };
-        let tail = format!(" ({number}){extension}");
-        let room = COMPONENT_MOST
-            .saturating_sub(tail.len())
-            .min(NAME_MOST.saturating_sub(folder.len() + tail.len()));
-        let end = (0..=room.min(stem.len()))
-            .rev()
-            .find(|&end| stem.is_char_boundary(end));
-        let stem = &stem[..end.unwrap_or(0)];
-        Name(format!("{folder}{stem}{tail}").into())
+        let most = COMPONENT_MOST.min(NAME_MOST.saturating_sub(folder.len()));
+        let extension = file.rfind('.').filter(|dot| *dot > 0);
+        let parts = extension.map(|dot| file.split_at(dot));
+        let candidates = parts.into_iter().chain([(file, "")]);
+        candidates.into_iter().find_map(|(stem, extension)| {
+            let tail = format!(" ({number}){extension}");
+            let room = most.checked_sub(tail.len())?.min(stem.len());
+            let end = (1..=room).rev().find(|end| stem.is_char_boundary(*end))?;
+            let stem = &stem[..end];
+            Some(Name(format!("{folder}{stem}{tail}").into()))
+        })
     }
 }
 
@@ -293,6 +292,7 @@ mod tests {
             )
             .expect("good name")
             .numbered(n)
+            .expect("it has room")
             .to_string()
         };
         assert_eq!(numbered("report.pdf", 2), "report (2).pdf");
@@ -305,6 +305,30 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_number_never_makes_a_name_longer_than_a_name_may_be() {
+        let numbered = |text: &str| {
+            let name = Name::parse(text, NameRules::LOOSEST).expect("good name");
+            name.numbered(2).map(|name| name.to_string())
+        };
+        // An extension that leaves no room for a stem gives way with it.
+        let long = format!("a.{}", "x".repeat(198));
+        assert_eq!(numbered(&long), Some(format!("{} (2)", &long[..196])));
+        let folders = [&*"n".repeat(199); 5].join("/");
+        assert_eq!(
+            numbered(&format!("{folders}/{}", "y".repeat(24))),
+            Some(format!("{folders}/{} (2)", "y".repeat(20)))
+        );
+        // Five bytes are room for the number and one of the name's own.
+        let folders = format!("{folders}/{}", "m".repeat(18));
+        assert_eq!(
+            numbered(&format!("{folders}/abcde")),
+            Some(format!("{folders}/a (2)"))
+        );
+        assert_eq!(numbered(&format!("{folders}/øbcd")), None);
+        assert_eq!(numbered(&format!("{folders}m/abcd")), None);
+    }
+
     proptest! {
         #[test]
         fn a_name_that_is_taken_never_leaves_its_folder(text in "[./a \\\\:~\u{0}-\u{20}é]{0,12}") {
@@ -313,7 +337,8 @@ mod tests {
                 prop_assert_eq!(name.as_str(), &text);
                 let depth = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
                 prop_assert!(depth);
-                prop_assert!(Name::parse(name.numbered(2).as_str(), rules).is_ok());
+                let numbered = name.numbered(2).expect("it is short");
+                prop_assert!(Name::parse(numbered.as_str(), rules).is_ok());
             }
         }
     }

@@ -336,7 +336,8 @@ impl Disk {
                 Conflict::Error => return Err(Fault::Exists),
                 Conflict::Overwrite => {}
                 Conflict::Rename => {
-                    let numbered = |number| wanted.numbered(number).to_string();
+                    let numbered =
+                        |number| wanted.numbered(number).expect("it is short").to_string();
                     let is_free = |name: &String| !self.folder.contains_key(name);
                     name = (2..).map(numbered).find(is_free).expect("numbers go on");
                 }

@@ -193,6 +193,24 @@ fn what_is_no_reply_is_broken() {
 }
 
 #[test]
+fn a_receipt_for_bytes_that_were_never_sent_is_no_success() {
+    let mut sender = sender();
+    sender.begin(upload(1, 3, Check::None), NOW);
+    send_all_header(&mut sender);
+    sender.handle_body_sent(2, NOW);
+    hear(&mut sender, &Reply::Begin { offset: 0 }).unwrap();
+    assert_eq!(
+        hear(&mut sender, &receipt(3, None)),
+        Err(Broken::WrongReceipt),
+        "a byte is still to be sent"
+    );
+    assert_eq!(
+        (events(&mut sender), sender.unanswered()),
+        (vec![], vec![1])
+    );
+}
+
+#[test]
 fn a_silent_server_is_given_up_only_while_an_answer_is_due() {
     let mut sender = sender();
     assert_eq!(sender.deadline(), None);

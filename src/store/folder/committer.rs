@@ -214,9 +214,9 @@ impl Numbers {
         let first = self.0.get(name).copied().unwrap_or(2);
         let mut next = first;
         // Lower numbers may have come free; they are tried last.
-        let numbered = (first..TRIES).chain(2..first).map(|number| {
+        let numbered = (first..TRIES).chain(2..first).filter_map(|number| {
             next = number + 1;
-            name.numbered(number).to_string()
+            name.numbered(number).map(|name| name.to_string())
         });
         let found = first_free(numbered, place);
         if self.0.len() >= NUMBERS {
