@@ -58,9 +58,8 @@ impl Found {
             }
         }
         for (name, (size, digest)) in files {
-            let same = by_digest.get(&**digest).into_iter().flatten();
-            let may_be = |upload: &&&Sent| may_be(upload, name);
-            if same.filter(may_be).next().is_none() {
+            let mut same = by_digest.get(&**digest).into_iter().flatten();
+            if !same.any(|upload| may_be(upload, name)) {
                 found
                     .wrong
                     .push(format!("{name}, of {size} bytes, is nothing that was sent"));
@@ -81,9 +80,9 @@ impl Found {
                 found.lost.push(format!("{name} is gone"));
                 continue;
             };
-            let same = by_digest.get(&**digest).into_iter().flatten();
-            let last = |upload: &&&Sent| may_be(upload, name) && is_not_outdone(upload, receipts);
-            if same.filter(last).next().is_none() {
+            let mut same = by_digest.get(&**digest).into_iter().flatten();
+            let last = |upload: &&Sent| may_be(upload, name) && is_not_outdone(upload, receipts);
+            if !same.any(|upload| last(&upload)) {
                 found
                     .lost
                     .push(format!("{name} is not the one that was promised"));
@@ -166,20 +165,13 @@ fn may_be(upload: &Sent, name: &str) -> bool {
 
 /// Whether a name is that of another one with a number: `a (2).txt`.
 fn is_numbered(asked: &str, name: &str) -> bool {
-    let (stem, ending) = asked.rsplit_once(".txt").unwrap_or((asked, ""));
+    let dot = asked.rfind('.').unwrap_or(asked.len());
+    let (stem, ending) = asked.split_at(dot);
     let number = name
         .strip_prefix(stem)
-        .and_then(|rest| rest.strip_prefix(" ("));
-    number.is_some_and(|rest| {
-        let end = if ending.is_empty() && asked.ends_with(".txt") {
-            ").txt"
-        } else {
-            ")"
-        };
-        rest.split_once(')')
-            .is_some_and(|(digits, _)| digits.parse::<u32>().is_ok())
-            && (rest.contains(end))
-    })
+        .and_then(|rest| rest.strip_suffix(ending))
+        .and_then(|rest| rest.strip_prefix(" (")?.strip_suffix(')'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// Whether nobody was promised the name for an upload that began when this one had its receipt.
