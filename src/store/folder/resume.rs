@@ -360,7 +360,12 @@ fn prepare(
     let failed = |doing| move |error: io::Error| Error::from_call(doing, error);
     let mut file = &unfinished.file;
     if offset > 0 {
-        file.set_len(offset).map_err(failed("cut a file"))?;
+        // A length that is right is left alone: setting it would change the file's time, and until
+        // the new record is there, the old one trusts no file that was changed behind its back.
+        let length = file.metadata().map(|facts| facts.len());
+        if length.map_err(failed("look at a file"))? != offset {
+            file.set_len(offset).map_err(failed("cut a file"))?;
+        }
         let synced = file.sync_all().inspect_err(|_| root.set_failed());
         synced.map_err(failed("sync a file"))?;
         file.seek(SeekFrom::Start(offset))

@@ -99,7 +99,8 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
             }
             file => File::from(file?),
         };
-        if (is_upload || is_record) && !is_old(&file, ttl)? {
+        let is_kept = is_upload || is_record;
+        if is_kept && !is_old(&file, ttl)? && !(is_upload && has_another_name(&file)?) {
             continue;
         }
         // It goes with its upload, before that, and is removed alone only where it has none.
@@ -129,6 +130,13 @@ fn is_old(file: &File, ttl: Option<Duration>) -> io::Result<bool> {
     // A time in the future is no age.
     let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
     Ok(age >= ttl)
+}
+
+/// Whether a file has a name elsewhere. A power cut can leave both where a file system without a
+/// journal was moving it to the name that its client chose: it was stored, and nobody goes on with
+/// it.
+fn has_another_name(file: &File) -> io::Result<bool> {
+    Ok(rustix::fs::fstat(file)?.st_nlink > 1)
 }
 
 fn has_upload(work: &OwnedFd, record: &[u8]) -> bool {
