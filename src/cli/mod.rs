@@ -20,6 +20,7 @@ mod reread;
 mod say;
 mod send;
 mod serve;
+mod sparing;
 mod teller;
 mod trace;
 mod tracing;

@@ -25,6 +25,7 @@ use super::json::JsonArgument;
 use super::json::serve::JsonTeller;
 use super::logging::LogFormat;
 use super::reread::Origin;
+use super::sparing::Sparing;
 use super::teller::Teller;
 use super::tracing::Tracing;
 use super::units::{Limit, count, duration, show_duration, size};
@@ -340,6 +341,7 @@ fn serve(
         err: err.clone(),
         quiet: arguments.quiet,
         patience: show_duration(arguments.shutdown_timeout),
+        failures: Sparing::default(),
     };
     let listener = hooks.listener();
     let told = json.clone();

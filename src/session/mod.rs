@@ -144,11 +144,13 @@ impl<M: Machine, S: Store> Session<M, S> {
             self.machine.handle_taken_over(around.now);
             visit = self.pump(ready, around);
         }
-        let deadline = self.machine.deadline();
-        if visit != Visit::Close
-            && deadline.is_some_and(|until| until <= around.now)
-            && !around.is_held_back()
-        {
+        if self.is_due(visit, around) && !ready.readable {
+            // Urgent data, or descriptors sent along, cut a read short: the socket was taken for
+            // empty while it wasn't. Before anybody is blamed, it is asked.
+            ready.readable = true;
+            visit = self.pump(ready, around);
+        }
+        if self.is_due(visit, around) {
             self.machine.handle_deadline(around.now);
             visit = self.pump(ready, around);
         }
@@ -160,6 +162,14 @@ impl<M: Machine, S: Store> Session<M, S> {
             around.notes.push(Note::Refused(fault));
         }
         visit
+    }
+
+    /// Whether the machine's deadline has passed, and it is the peer that let it pass.
+    fn is_due(&self, visit: Visit, around: &Surroundings<'_, S>) -> bool {
+        let deadline = self.machine.deadline();
+        visit != Visit::Close
+            && deadline.is_some_and(|until| until <= around.now)
+            && !around.is_held_back()
     }
 
     /// Whether another connection has asked for the open upload, and all that came here has been

@@ -80,8 +80,8 @@ impl<M: Machine, S: Store> Session<M, S> {
                 around.has_read(got);
                 self.trace(around, || What::Read { bytes: got as u64 });
                 // A stream that gives less than was asked for is empty: see Readiness. (But for
-                // urgent data, or descriptors sent along, which cut a read short; a peer that
-                // sends such things waits for its deadline.)
+                // urgent data, or descriptors sent along, which cut a read short; what a peer
+                // sends behind such things is found with its next bytes, or at its deadline.)
                 if got < most && !ready.read_closed {
                     ready.readable = false;
                 }

@@ -21,6 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
+use crate::cli::sparing::Sparing;
 use crate::cli::teller::Teller;
 use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
@@ -106,6 +107,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         err: err.sender(),
         quiet: false,
         patience: "10s".into(),
+        failures: Sparing::default(),
     };
     let served = if arguments.threads {
         serve_by_threads(&arguments, teller)
