@@ -154,6 +154,10 @@ impl Server {
         match self.hub.phase {
             Phase::Stopping(until) if busy > 0 && now >= until => {
                 self.hub.phase = Phase::CutOff;
+                // Who waits for the disk is told nothing before that has spoken.
+                for wire in &self.hub.wires {
+                    wire.borrow_mut().is_to_be_told = false;
+                }
                 self.stop_sessions(Stop::Now, now);
                 self.hub.quiet_until = Some(now + LAST_WORDS);
             }
