@@ -1,15 +1,16 @@
 //! The work of one visit.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
 
 use super::{BUDGET, CLAIM, HEADER_READ, MESSAGE, Note, Session, Surroundings};
+use crate::net::Duplex;
 use crate::observe::trace::What;
 use crate::proto::{Action, Begun, Machine, Order, Want};
 use crate::reactor::{Readiness, Visit};
 use crate::store::{Error, Opening, Reserved, Store};
 
-impl<M: Machine, S: Store> Session<M, S> {
+impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// Moves bytes until the socket blocks, the machine waits, or the budget is spent.
     pub(super) fn pump(
         &mut self,
