@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::{GUARD, Reply};
 
 /// What every client's body is made of.
-const FILLING: [u8; 64 << 10] = [0; 64 << 10];
+static FILLING: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Clients that are connected, or about to be.
 #[derive(Debug)]
