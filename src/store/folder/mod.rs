@@ -35,6 +35,7 @@ mod metadata;
 mod partials;
 mod record;
 mod recording;
+mod replaced;
 mod reports;
 mod resume;
 mod root;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::replaced::Replaced;
 use super::space::{Reservation, Space};
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
@@ -46,6 +47,8 @@ pub(super) struct Root {
     pub(super) durable: bool,
     /// What the folder may take up, if that is limited.
     space: OnceLock<Arc<Space>>,
+    /// What was replaced and waits for the sync of a folder.
+    pub(super) replaced: Replaced,
     failed: AtomicBool,
     closing: AtomicBool,
     /// Where each stored file gets a line, if anywhere.
@@ -82,6 +85,7 @@ impl Root {
             syncs_together: durable && together::is_trusted(),
             durable,
             space: OnceLock::new(),
+            replaced: Replaced::default(),
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             record: OnceLock::new(),
@@ -255,6 +259,9 @@ impl Root {
             self.link_nameless(&unfinished.file, &hidden.work, &hidden.name)
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
+        }
+        if self.links_need_sync {
+            self.hold_both(&unfinished.file, folder, name)?;
         }
         let replaced = match self.space.get() {
             Some(space) => plain_size_of(folder, name).map(|size| (space, size)),
