@@ -55,3 +55,49 @@ impl Replaced {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::super::folders::Folders;
+    use super::super::root::Naming;
+    use super::super::{Durability, Root};
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_a_link_until_the_disk_has_its_successors() {
+        let home = tempfile::tempdir().expect("a folder");
+        let open = Root::open(home.path(), Durability::Full, Naming::Best, None);
+        let mut root = open.expect("it opens");
+        root.links_need_sync = true;
+        let mut folders = Folders::new(2);
+        let path = home.path().join("a.txt");
+        fs::write(&path, "old").expect("written");
+        let old = File::open(&path).expect("it is there");
+        let links = || old.metadata().expect("it is open").nlink();
+        let unfinished = root.create().expect("a file");
+        folders
+            .replace(&root, &unfinished, "a.txt")
+            .expect("replaced");
+        assert_eq!(fs::read(&path).expect("it is there"), b"");
+        assert_eq!(links(), 1);
+        folders.sync(&root).expect("synced");
+        assert_eq!(links(), 0);
+        drop((unfinished, root));
+        assert!(!home.path().join(".piecemeal").exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_to_be_replaced_is_in_the_way_as_ever() {
+        let home = tempfile::tempdir().expect("a folder");
+        let open = Root::open(home.path(), Durability::Full, Naming::Best, None);
+        let mut root = open.expect("it opens");
+        root.links_need_sync = true;
+        fs::create_dir(home.path().join("a.txt")).expect("made");
+        let unfinished = root.create().expect("a file");
+        let replaced = Folders::new(2).replace(&root, &unfinished, "a.txt");
+        assert!(matches!(replaced, Err(Error::Exists)), "{replaced:?}");
+    }
+}

@@ -41,7 +41,7 @@ pub(super) struct Root {
     work: OnceLock<Arc<OwnedFd>>,
     nameless: bool,
     /// Whether a file must be synced once more after it was linked.
-    links_need_sync: bool,
+    pub(super) links_need_sync: bool,
     /// Whether one call may sync all that the file system has.
     syncs_together: bool,
     pub(super) durable: bool,

@@ -99,12 +99,17 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
             }
             file => File::from(file?),
         };
-        let is_kept = is_upload || is_record;
-        if is_kept && !is_old(&file, ttl)? && !(is_upload && has_another_name(&file)?) {
+        // It goes with its upload, before that, and is removed alone only where it has none. That is
+        // a power cut's doing, or another server's that is just removing both.
+        if is_record && has_upload(&work, bytes) {
             continue;
         }
-        // It goes with its upload, before that, and is removed alone only where it has none.
-        if is_record && has_upload(&work, bytes) {
+        let is_useless = match (is_upload, is_record) {
+            (true, _) => has_another_name(&file)?,
+            (_, true) => when == Sweep::Start,
+            _ => true,
+        };
+        if !is_useless && !is_old(&file, ttl)? {
             continue;
         }
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {

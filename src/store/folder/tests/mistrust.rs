@@ -85,6 +85,16 @@ fn what_a_power_cut_left_of_a_move_to_its_name_is_swept_at_the_next_start() {
     assert_eq!(shelf.files()["a"], b"123");
 }
 
+#[test]
+fn a_record_whose_upload_a_power_cut_took_is_swept_at_the_next_start_however_young() {
+    let mut shelf = new_shelf();
+    shelf.leave(&resumable("a", Some(6)), b"123");
+    let shelf = shelf.restarted();
+    fs::remove_file(shelf.work().join(FILE)).expect("it is there");
+    let shelf = shelf.restarted();
+    assert_eq!(shelf.in_work(), [""; 0]);
+}
+
 /// Copies the work folder as it is now.
 fn copy_of(shelf: &Shelf, to: &tempfile::TempDir) {
     let work = to.path().join(".piecemeal");
