@@ -76,6 +76,9 @@ enum Command {
 
 /// Runs the command that the program was called with.
 pub(crate) fn run() -> ExitCode {
+    if let Some(hooks) = hooks::broker::called() {
+        return hooks.run().into();
+    }
     let (arguments, settings) = match parse() {
         Ok(parsed) => parsed,
         Err(config::Stop::Usage(error)) => error.exit(),

@@ -132,6 +132,14 @@ impl Listener {
         &self.address
     }
 
+    /// The file of a Unix socket that is removed with this.
+    pub fn own_file(&self) -> Option<&Path> {
+        match &self.address {
+            Address::Unix(path) => self.inode.map(|_| path.as_path()),
+            Address::Tcp(_) => None,
+        }
+    }
+
     /// Takes one waiting connection.
     pub fn accept(&self) -> Accepted {
         let accepted = match &self.socket {

@@ -137,7 +137,7 @@ fn serve(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     };
     let store = GrowingStore::open(&arguments.dir)?;
     let mut server = Server::bind_with(config, LabProtocol(arguments.settings()), store)?;
-    let tracing = arguments.tracing.start(&teller.out)?;
+    let tracing = arguments.tracing.open()?.start(&teller.out)?;
     tracing.watch(&mut server);
     for address in server.addresses() {
         teller.err.line(format!("listening on {address}"));

@@ -1,7 +1,7 @@
 //! The folder itself: every name is resolved beneath its one open descriptor, and no string is
 //! ever joined to a path.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -14,10 +14,11 @@ use rustix::io::Errno;
 
 use super::replaced::Replaced;
 use super::space::{Reservation, Space};
+use super::together::Together;
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
-use super::{Durability, beneath, journal, together, work};
-use crate::store::place::move_to_free_name;
+use super::{Durability, beneath, journal, record, work};
+use crate::store::place::{make_folders, move_to_free_name};
 use crate::store::{Error, Journal};
 
 /// Which kind of unfinished files to keep.
@@ -42,8 +43,8 @@ pub(super) struct Root {
     nameless: bool,
     /// Whether a file must be synced once more after it was linked.
     pub(super) links_need_sync: bool,
-    /// Whether one call may sync all that the file system has.
-    syncs_together: bool,
+    /// Where one call may sync all that the file system has.
+    together: Option<Together>,
     pub(super) durable: bool,
     /// What the folder may take up, if that is limited.
     space: OnceLock<Arc<Space>>,
@@ -72,7 +73,9 @@ impl Root {
                 format!("can't {doing} the folder {shown}: {error}"),
             )
         };
-        make_folders(path).map_err(|error| named("make", error))?;
+        make_folders(path)?;
+        // Read now and remembered: later it may be out of reach.
+        record::boot();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| named("open", error.into()))?;
@@ -82,7 +85,7 @@ impl Root {
             work: OnceLock::new(),
             nameless: false,
             links_need_sync: false,
-            syncs_together: durable && together::is_trusted(),
+            together: durable.then(Together::open).flatten(),
             durable,
             space: OnceLock::new(),
             replaced: Replaced::default(),
@@ -302,7 +305,8 @@ impl Root {
 
     /// Whether so many files are better synced by one [`Root::sync_all`] than each by itself.
     pub(super) fn is_to_sync_together(&self, files: usize) -> bool {
-        self.syncs_together && together::is_sooner(files)
+        let together = self.together.as_ref();
+        together.is_some_and(|together| together.is_sooner(files))
     }
 
     /// Syncs all that the file system has.
@@ -426,23 +430,4 @@ fn plain_size_of(folder: &OwnedFd, name: &str) -> Option<u64> {
     let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     is_plain.then(|| u64::try_from(stat.st_size).unwrap_or(0))
-}
-
-/// Makes a folder and those above it that are missing. Each is synced into its parent: it must
-/// survive what its files survive.
-fn make_folders(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Ok(()),
-    };
-    make_folders(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if !path.is_dir() => Err(error),
-        // Another server may have made it in between.
-        _ => File::open(parent)?.sync_all(),
-    }
 }
