@@ -120,7 +120,7 @@ impl Client {
         assert_eq!(header[0], 1, "every reply is a STRING");
         let mut text = vec![0; usize::from(u16::from_le_bytes([header[1], header[2]]))];
         self.socket.read_exact(&mut text).expect("the whole reply");
-        Reply(String::from_utf8(text).expect("a reply is text"))
+        Reply::of(text)
     }
 
     /// The next reply, which has to be good.
@@ -171,6 +171,11 @@ impl Client {
 pub(crate) struct Reply(String);
 
 impl Reply {
+    /// That of a STRING's body.
+    pub(crate) fn of(text: Vec<u8>) -> Reply {
+        Reply(String::from_utf8(text).expect("a reply is text"))
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
