@@ -296,8 +296,10 @@ impl Root {
             }
             Err(error) => return Err(Error::from_call("open a file", error)),
         };
-        let plain = file.metadata().is_ok_and(|file| file.is_file());
-        Ok(plain.then_some(file))
+        // One that can't be looked at may be the very file that is asked for.
+        let facts = file.metadata();
+        let facts = facts.map_err(|error| Error::from_call("look at a file", error))?;
+        Ok(facts.is_file().then_some(file))
     }
 
     fn link_nameless(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
