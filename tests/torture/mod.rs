@@ -245,9 +245,12 @@ fn run_one(case: &Case) -> Ended {
     }
     // What can't be taken away stays until the next start.
     let may_be_stale = case.call == "unlinkat";
+    // An upload that can't be gone on with is sent anew beside its partial, which rests until it is
+    // swept.
+    let may_rest = may_be_stale || case.thread == "resume";
     let left = || match may_be_stale {
         true => Vec::new(),
-        false => verdict::left_behind(&server, &uploads, false),
+        false => verdict::left_behind(&server, &uploads, may_rest),
     };
     wrong.extend(verdict::check_traces(&server, &before, left));
     let probe = load::one(&mut Talk::new(server.address()), "probe");
@@ -259,7 +262,10 @@ fn run_one(case: &Case) -> Ended {
     // The committer syncs a nameless file, or a folder that has got a file.
     let is_nameless = matches!(case.scene, Scene::Plain | Scene::Journal);
     let of_folder = |call: &String| {
-        call.contains("fsync(") && !call.contains("(deleted)") && !call.contains(".piecemeal")
+        call.contains("fsync(")
+            && !call.contains("EINTR")
+            && !call.contains("(deleted)")
+            && !call.contains(".piecemeal")
     };
     let is_folders = case.thread == "committer" && is_nameless && injected.iter().any(of_folder);
     if is_folders && !ended.codes.iter().any(|code| code == "unknown") {
@@ -267,7 +273,7 @@ fn run_one(case: &Case) -> Ended {
     }
     let visible = verdict::visible(&server);
     check_end(&mut server, &mut wrong);
-    check_restart(server, &visible, &uploads, may_be_stale, &mut wrong);
+    check_restart(server, &visible, &uploads, may_rest, &mut wrong);
     if !wrong.is_empty() {
         wrong.push(format!("injected: {injected:#?}"));
     }
@@ -358,14 +364,14 @@ fn check_restart(
     server: Server,
     before: &std::collections::BTreeMap<String, Vec<u8>>,
     uploads: &[Upload],
-    may_be_stale: bool,
+    may_rest: bool,
     wrong: &mut Vec<String>,
 ) {
     let server = server.killed(&["--on-conflict", "overwrite"]).start();
     if verdict::visible(&server) != *before {
         wrong.push("a new start has changed the files".to_owned());
     }
-    let left = verdict::left_behind(&server, uploads, may_be_stale);
+    let left = verdict::left_behind(&server, uploads, may_rest);
     if !left.is_empty() {
         wrong.push(format!("a new start has left {left:?} in .piecemeal"));
     }

@@ -157,7 +157,8 @@ pub(super) const ROWS: &[Row] = &[
     // Who opens uploads that can be resumed.
     row(("resume", "mkdirat"), DISK, ONCE, PLAIN, Either),
     row(("resume", "openat"), OPENING, TEN_AND_ALWAYS, PLAIN, Either),
-    row(("resume", "flock"), &["ENOLCK", "EAGAIN", "ENOMEM"], SOME, PLAIN, Either),
+    row(("resume", "flock"), &["ENOLCK", "ENOMEM"], SOME, PLAIN, Either),
+    row(("resume", "flock"), &["EAGAIN"], TWICE, PLAIN, Either),
     row(("resume", "fstat"), BROKEN, SOME, PLAIN, Either),
     row(("resume", "newfstatat"), BROKEN, SOME, PLAIN, Either),
     row(("resume", "statx"), BROKEN, SOME, PLAIN, Either),
@@ -210,6 +211,8 @@ pub(super) fn code_of(errno: &str) -> &'static [&'static str] {
         "ENOSPC" | "EDQUOT" | "EFBIG" => &["no-space"],
         "EEXIST" | "EISDIR" | "ENOTEMPTY" => &["exists"],
         "ENOTDIR" | "ELOOP" => &["bad-name"],
+        // A lock is another server's: the client is to come back.
+        "EAGAIN" => &["busy"],
         _ => &["io"],
     }
 }
