@@ -204,6 +204,30 @@ fn a_folder_that_can_not_be_synced_leaves_it_unknown_whether_the_file_is_safe() 
         .wait_for(|line| line.contains("making that durable"));
 }
 
+#[test]
+fn a_folder_that_can_not_be_synced_for_a_partial_is_not_trusted_with_files_either() {
+    if failing("1").is_none() {
+        return;
+    }
+    let starter = Starter::new(&[]);
+    let folder = starter.home().join("stored");
+    let folder = folder.to_str().expect("a temporary folder's path is text");
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", folder];
+    let filter = ["-e", "trace=fsync", "-e", "inject=fsync:error=EIO"];
+    let server = starter.under(&[&strace[..], &filter].concat()).start();
+    let mut client = server.client();
+    client.send(put("name=a.bin\nsize=100000\nupload=one"));
+    client.ok();
+    client.send([data_header(4, 100_000), vec![1; 50_000]].concat());
+    client.finish();
+    client.refused("incomplete");
+    server.err.wait_for(|line| line.contains("can't be kept"));
+    // The kernel has told of it once, and would not again.
+    let mut other = server.client();
+    other.send(string("b.txt"));
+    other.refused("io");
+}
+
 /// Which of an upload's syncs it is that fails depends on the file system; what may follow doesn't.
 #[test]
 fn whichever_sync_fails_what_was_promised_is_there_and_nothing_else_but_the_unknown() {

@@ -20,7 +20,10 @@ pub(super) fn move_to_free_name(
         // File systems that can't do it so have links.
         Err(Errno::INVAL | Errno::NOSYS) => {
             rustix::fs::linkat(&from, old, &to, new, AtFlags::empty())?;
-            rustix::fs::unlinkat(&from, old, AtFlags::empty())
+            // The file has its name, and must not be refused any more. Its other one is nobody's,
+            // and goes with the next sweep.
+            let _ = rustix::fs::unlinkat(&from, old, AtFlags::empty());
+            Ok(())
         }
         moved => moved,
     }

@@ -135,7 +135,7 @@ impl Client {
         assert_eq!(header[0], 1, "every reply is a STRING");
         let mut text = vec![0; usize::from(u16::from_le_bytes([header[1], header[2]]))];
         self.socket.read_exact(&mut text).expect("the whole reply");
-        Reply(String::from_utf8(text).expect("a reply is text"))
+        Reply::of(text)
     }
 
     /// The next reply, which has to be good.
@@ -207,6 +207,11 @@ impl Reply {
         }
         assert!(bytes.is_empty(), "half a reply");
         replies
+    }
+
+    /// That of a STRING's body.
+    pub(crate) fn of(text: Vec<u8>) -> Reply {
+        Reply(String::from_utf8(text).expect("a reply is text"))
     }
 
     pub(crate) fn text(&self) -> &str {

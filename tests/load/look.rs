@@ -82,7 +82,7 @@ impl Found {
             };
             let mut same = by_digest.get(&**digest).into_iter().flatten();
             let last = |upload: &&Sent| may_be(upload, name) && is_not_outdone(upload, receipts);
-            if !same.any(|upload| last(upload)) {
+            if !same.any(last) {
                 found
                     .lost
                     .push(format!("{name} is not the one that was promised"));

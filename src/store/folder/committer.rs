@@ -99,6 +99,11 @@ impl Job {
 
     fn sync(&mut self, root: &Root) -> Result<(), Error> {
         if root.durable && !self.synced {
+            // A worker that still syncs a part of it would be the one to hear that it was lost.
+            let _alone = self.chase.as_ref().map(|chase| chase.wait());
+            if self.chase.is_some() && root.has_failed() {
+                return Err(Error::Failed);
+            }
             self.unfinished.file.sync_all().map_err(|error| {
                 // The kernel has dropped the pages: asking again would find nothing to write and
                 // report success.
@@ -342,9 +347,6 @@ fn sync_files(root: &Root, batch: &mut [Job], safe: &mut [Result<(), Error>]) {
         .collect();
     if root.is_to_sync_together(to_sync.len()) {
         let synced = root.sync_all();
-        if synced.is_err() {
-            root.set_failed();
-        }
         for (job, safe) in to_sync {
             match &synced {
                 Ok(()) => job.synced = true,

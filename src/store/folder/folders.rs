@@ -136,7 +136,7 @@ impl Folders {
             root.sync_all()?;
         } else {
             for folder in changed.chain(astray) {
-                rustix::fs::fsync(&*folder)?;
+                beneath::sync(&folder)?;
             }
             if root_changed {
                 root.sync()?;

@@ -40,6 +40,7 @@ mod reports;
 mod resume;
 mod root;
 mod space;
+mod syncing;
 #[cfg(test)]
 mod tests;
 mod together;

@@ -71,7 +71,7 @@ mod tests {
         let home = tempfile::tempdir().expect("a folder");
         let open = Root::open(home.path(), Durability::Full, Naming::Best, None);
         let mut root = open.expect("it opens");
-        root.links_need_sync = true;
+        root.syncing.links_need_it = true;
         let mut folders = Folders::new(2);
         let path = home.path().join("a.txt");
         fs::write(&path, "old").expect("written");
@@ -94,7 +94,7 @@ mod tests {
         let home = tempfile::tempdir().expect("a folder");
         let open = Root::open(home.path(), Durability::Full, Naming::Best, None);
         let mut root = open.expect("it opens");
-        root.links_need_sync = true;
+        root.syncing.links_need_it = true;
         fs::create_dir(home.path().join("a.txt")).expect("made");
         let unfinished = root.create().expect("a file");
         let replaced = Folders::new(2).replace(&root, &unfinished, "a.txt");

@@ -14,10 +14,10 @@ use rustix::io::Errno;
 
 use super::replaced::Replaced;
 use super::space::{Reservation, Space};
-use super::together::Together;
+use super::syncing::Syncing;
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
-use super::{Durability, beneath, journal, record, work};
+use super::{Durability, beneath, record, work};
 use crate::store::place::{make_folders, move_to_free_name};
 use crate::store::{Error, Journal};
 
@@ -37,20 +37,16 @@ pub(super) enum Naming {
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Root {
-    folder: OwnedFd,
+    pub(super) folder: OwnedFd,
     /// The folder `.piecemeal` in it, once it was needed.
     work: OnceLock<Arc<OwnedFd>>,
     nameless: bool,
-    /// Whether a file must be synced once more after it was linked.
-    pub(super) links_need_sync: bool,
-    /// Where one call may sync all that the file system has.
-    together: Option<Together>,
+    pub(super) syncing: Syncing,
     pub(super) durable: bool,
     /// What the folder may take up, if that is limited.
     space: OnceLock<Arc<Space>>,
     /// What was replaced and waits for the sync of a folder.
     pub(super) replaced: Replaced,
-    failed: AtomicBool,
     closing: AtomicBool,
     /// Where each stored file gets a line, if anywhere.
     pub(super) record: OnceLock<Arc<Journal>>,
@@ -84,18 +80,16 @@ impl Root {
             folder,
             work: OnceLock::new(),
             nameless: false,
-            links_need_sync: false,
-            together: durable.then(Together::open).flatten(),
+            syncing: Syncing::default(),
             durable,
             space: OnceLock::new(),
             replaced: Replaced::default(),
-            failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             record: OnceLock::new(),
         };
         work::sweep(&root.folder, Sweep::Start, ttl).map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
-        root.links_need_sync = root.nameless && durable && !journal::keeps_links(&root.folder);
+        root.syncing = Syncing::of(&root);
         if !root.nameless {
             // Shows now, rather than with the first upload, that the folder can be written to.
             drop(
@@ -111,21 +105,17 @@ impl Root {
         work::sweep(&self.folder, Sweep::Running, ttl)
     }
 
+    /// Whether files have no name until they are whole.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.nameless
+    }
+
     pub(super) fn description(&self) -> &'static str {
         if self.nameless {
             "files have no name until they are whole"
         } else {
             "files are kept in .piecemeal/ until they are whole"
         }
-    }
-
-    /// Whether a sync has failed, after which nothing can be promised.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_failed(&self) {
-        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Whether the store is being dropped, so that nobody wants to know any more what is there.
@@ -263,7 +253,7 @@ impl Root {
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
         }
-        if self.links_need_sync {
+        if self.links_need_sync() {
             self.hold_both(&unfinished.file, folder, name)?;
         }
         let replaced = match self.space.get() {
@@ -286,57 +276,6 @@ impl Root {
             space.is_freed(size);
         }
         Ok(())
-    }
-
-    /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync
-    /// doesn't: see [`journal`].
-    pub(super) fn sync_link(&self, unfinished: &Unfinished) -> io::Result<()> {
-        if self.links_need_sync {
-            unfinished.file.sync_all()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Whether [`Root::sync_link`] does anything.
-    pub(super) fn links_need_sync(&self) -> bool {
-        self.links_need_sync
-    }
-
-    /// Whether so many files are better synced by one [`Root::sync_all`] than each by itself.
-    pub(super) fn is_to_sync_together(&self, files: usize) -> bool {
-        let together = self.together.as_ref();
-        together.is_some_and(|together| together.is_sooner(files))
-    }
-
-    /// Syncs all that the file system has.
-    pub(super) fn sync_all(&self) -> io::Result<()> {
-        rustix::fs::syncfs(&self.folder).map_err(io::Error::from)
-    }
-
-    /// Makes the names that were given in the folder itself survive a power cut.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        rustix::fs::fsync(&self.folder).map_err(io::Error::from)
-    }
-
-    /// The same for one name that is there, and for the folders it is in. Returns whether they are
-    /// still there.
-    pub(super) fn sync_way_to(&self, name: &str) -> Result<bool, Error> {
-        let failed = |error: io::Error| {
-            self.set_failed();
-            Error::from_call("sync a folder", error)
-        };
-        let mut way = name;
-        while let (Some(path), _) = beneath::parts(way) {
-            let folder = match beneath::open(&self.folder, path, beneath::FOLDER) {
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
-                opened => opened.map_err(Error::from_way)?,
-            };
-            rustix::fs::fsync(&folder).map_err(|error| failed(error.into()))?;
-            way = path;
-        }
-        self.sync().map_err(failed)?;
-        Ok(true)
     }
 
     /// The size of what has a name, if anything has. What is no plain file has size 0 here, and
@@ -366,8 +305,10 @@ impl Root {
             }
             Err(error) => return Err(Error::from_call("open a file", error)),
         };
-        let plain = file.metadata().is_ok_and(|file| file.is_file());
-        Ok(plain.then_some(file))
+        // One that can't be looked at may be the very file that is asked for.
+        let facts = file.metadata();
+        let facts = facts.map_err(|error| Error::from_call("look at a file", error))?;
+        Ok(facts.is_file().then_some(file))
     }
 
     fn link_nameless(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Errno> {

@@ -109,7 +109,10 @@ impl Unfinished {
     pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
         self.check_free(total)?;
         // The size stays what was written, so that a hole is never taken for data.
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
+        let mode = FallocateFlags::KEEP_SIZE;
+        let fallocate = || rustix::fs::fallocate(&self.file, mode, 0, total);
+        // tmpfs gives up whenever a signal comes, be it one that only asks for a reread.
+        match rustix::io::retry_on_intr(fallocate) {
             Ok(()) => {
                 if let Some(reservation) = &mut *self.reservation() {
                     reservation.is_allocated();

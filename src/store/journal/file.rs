@@ -112,8 +112,9 @@ pub(super) fn reserve(file: &File, reserved: &mut Reserved, bytes: u64) -> io::R
     }
     // A whole step where there is room for it, and else just what is needed.
     let fallocate = |bytes| {
-        rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, length, bytes)
-            .map(|()| length.saturating_add(bytes))
+        let mode = FallocateFlags::KEEP_SIZE;
+        let once = || rustix::fs::fallocate(file, mode, length, bytes);
+        rustix::io::retry_on_intr(once).map(|()| length.saturating_add(bytes))
     };
     reserved.until = match fallocate(bytes.max(STEP)).or_else(|_| fallocate(bytes)) {
         Ok(until) => until,
