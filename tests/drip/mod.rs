@@ -118,7 +118,7 @@ impl Drip<'_> {
                     continue;
                 }
                 heard_of_last = began;
-                let next = (go_on.load(Ordering::Relaxed)).then(|| dripper.kind);
+                let next = go_on.load(Ordering::Relaxed).then_some(dripper.kind);
                 let next = next.map(|kind| Dripper::connect(to, kind));
                 gone.extend(std::mem::replace(place, next).map(Dripper::gone));
             }
