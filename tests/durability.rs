@@ -10,7 +10,9 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use common::{Client, Lines, PROGRAM, Starter, command, data, skipped, string};
+use common::{
+    Client, Lines, PROGRAM, Starter, command, data, data_header, end, put, skipped, string,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -42,7 +44,7 @@ fn traced(scene: impl FnOnce(&mut Client)) -> Option<String> {
     let starter = Starter::new(&[]);
     let path = starter.home().join("trace");
     let file = path.to_str().expect("a temporary folder's path is text");
-    let calls = "trace=write,fsync,mkdirat,openat2,linkat,renameat2,sendto";
+    let calls = "trace=write,fsync,mkdirat,openat,openat2,linkat,renameat2,sendto";
     let mut server = starter
         .under(&["strace", "-D", "-f", "-s", "99", "-o", file, "-e", calls])
         .start();
@@ -307,4 +309,47 @@ fn a_folder_that_is_known_costs_one_sync_and_a_flat_name_opens_none() {
         assert_eq!(count("mkdirat", from, to), 0, "{trace:#?}");
     }
     assert_eq!(count("openat2", second, third), 0, "{trace:#?}");
+}
+
+#[test]
+fn nothing_that_the_store_opens_is_left_open_for_the_programs_that_a_server_starts() {
+    let Some(trace) = traced(|client| {
+        client.upload("a/b/1", b"1");
+        client.upload("flat", b"3");
+        // Cut off, gone on with, and ended: each opens the partial or its record anew.
+        for (bytes, message) in [(&b"123"[..], data_header(1, 6)), (b"456", data(b"456"))] {
+            let mut client = client.again();
+            client.send(put("name=kept\nsize=6\nupload=Id_1"));
+            client.ok();
+            client.send(&message);
+            if message.len() > 2 {
+                client.receipt("kept", 6);
+            } else {
+                client.send(bytes);
+                client.finish();
+                client.refused("incomplete");
+            }
+        }
+        let mut client = client.again();
+        client.send([put("name=n\nend=explicit"), end("")].concat());
+        client.ok();
+        client.ok();
+    }) else {
+        return skipped("strace can't be run here");
+    };
+    let opens = |line: &&str| line.contains(" openat(") || line.contains(" openat2(");
+    let opened: Vec<&str> = trace.lines().filter(opens).collect();
+    for part in [
+        "O_TMPFILE",
+        ".upload\"",
+        ".record\"",
+        "\"a/b\"",
+        "\".piecemeal\"",
+    ] {
+        let is_there = opened.iter().any(|line| line.contains(part));
+        assert!(is_there || part.contains("a/b"), "no {part}: {opened:#?}");
+    }
+    for line in opened {
+        assert!(line.contains("O_CLOEXEC"), "a child has it too: {line}");
+    }
 }

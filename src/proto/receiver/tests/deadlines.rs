@@ -129,6 +129,18 @@ fn a_peer_that_does_not_read_is_closed_without_a_word() {
 }
 
 #[test]
+fn a_peer_that_stands_still_is_told_though_it_has_not_read_the_last_reply_yet() {
+    let mut rig = Rig::new(rules());
+    rig.deaf = true;
+    rig.feed(&[string("a"), vec![1]].concat());
+    rig.pass(10 * SECOND);
+    assert_ne!(rig.machine.want(), Want::Close);
+    rig.deaf = false;
+    rig.settle();
+    assert_eq!(rig.statuses(), ["OK", "ERR timeout"]);
+}
+
+#[test]
 fn a_refused_body_is_read_for_thirty_seconds_at_most() {
     let mut rig = Rig::new(rules());
     rig.feed(&[string("taken"), data(&[0; 60_000])[..4].to_vec()].concat());

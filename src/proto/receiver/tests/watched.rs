@@ -109,3 +109,23 @@ fn a_pause_of_ours_is_not_counted_as_the_peers() {
     rig.pass(Duration::from_secs(1));
     assert_eq!(rig.statuses(), ["ERR timeout"]);
 }
+
+#[test]
+fn a_position_says_how_much_of_what_is_waited_for_has_come() {
+    let mut rig = Rig::new(rules());
+    let shown = |rig: &Rig| {
+        let position = rig.machine.position();
+        (position.state, position.have, position.need)
+    };
+    assert_eq!(shown(&rig), ("ReadType", 0, Some(1)));
+    rig.feed(&[1, 10]);
+    assert_eq!(shown(&rig), ("ReadLen", 1, Some(2)));
+    rig.feed(&[0, b't', b'a', b'k']);
+    assert_eq!(shown(&rig), ("ReadText", 3, Some(10)));
+    let mut rig = Rig::new(rules());
+    rig.feed(&[string("taken"), data(b"1234567")[..5].to_vec()].concat());
+    assert_eq!(shown(&rig), ("Skip", 3, Some(7)));
+    let mut rig = Rig::new(rules());
+    rig.feed(&[put(&resumable("left")), data(b"3456")[..5].to_vec()].concat());
+    assert_eq!(shown(&rig), ("ReadBody", 5, Some(6)));
+}
