@@ -324,6 +324,9 @@ mod tests {
             long.len() <= COMPONENT_MOST && long.ends_with("ø (10).txt"),
             "{long}"
         );
+        // Only the last component counts against its own limit.
+        let long = numbered(&format!("d/{}", "n".repeat(COMPONENT_MOST)), 2);
+        assert_eq!(long, format!("d/{} (2)", "n".repeat(COMPONENT_MOST - 4)));
         // The whole name has a limit as well: what the folders leave is the stem's.
         let folders = format!("{}/", vec!["n".repeat(199); 5].join("/"));
         for length in 1..=NAME_MOST - folders.len() {
