@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::process::Stdio;
 
-use common::{Client, Starter, command, data, skipped};
+use common::{Server, Starter, command, data, data_header, put, skipped};
 
 /// Where in a trace a system call began, and where it had ended. A call that another thread's
 /// interrupts stands on two lines.
@@ -23,9 +23,9 @@ fn span(trace: &[&str], call: &str, part: &str, from: usize) -> (usize, usize) {
     (begin, end.expect("a call ends"))
 }
 
-/// What a server asks the system for while a client does something; nothing where that can't be
+/// What a server asks the system for while its clients do something; nothing where that can't be
 /// traced.
-fn traced(scene: impl FnOnce(&mut Client)) -> Option<String> {
+fn traced(scene: impl FnOnce(&Server)) -> Option<String> {
     let tried = command("strace")
         .args(["-o", "/dev/null", "true"])
         .stderr(Stdio::null())
@@ -36,18 +36,22 @@ fn traced(scene: impl FnOnce(&mut Client)) -> Option<String> {
     let starter = Starter::new(&[]);
     let path = starter.home().join("trace");
     let file = path.to_str().expect("a temporary folder's path is text");
-    let calls = "trace=write,fsync,mkdirat,openat2,linkat,renameat2,sendto";
+    let calls = "trace=write,fsync,mkdirat,openat,openat2,linkat,renameat2,sendto";
     let mut server = starter
         .under(&["strace", "-D", "-f", "-s", "99", "-o", file, "-e", calls])
         .start();
-    scene(&mut server.client());
+    scene(&server);
     server.stop();
     Some(fs::read_to_string(&path).expect("strace has written"))
 }
 
 #[test]
 fn the_bytes_the_name_and_the_folder_are_synced_in_this_order_and_only_then_is_ok_said() {
-    let Some(trace) = traced(|client| client.upload("order.txt", b"the bytes of the file")) else {
+    let Some(trace) = traced(|server| {
+        server
+            .client()
+            .upload("order.txt", b"the bytes of the file")
+    }) else {
         return skipped("strace can't be run here");
     };
     let trace: Vec<&str> = trace.lines().collect();
@@ -126,8 +130,11 @@ fn a_batch_whose_common_sync_fails_is_refused_and_so_is_all_that_comes_later() {
 
 #[test]
 fn a_new_folder_is_synced_into_the_one_above_it_before_ok_is_said() {
-    let Some(trace) = traced(|client| client.upload("a/b/order.txt", b"the bytes of the file"))
-    else {
+    let Some(trace) = traced(|server| {
+        server
+            .client()
+            .upload("a/b/order.txt", b"the bytes of the file")
+    }) else {
         return skipped("strace can't be run here");
     };
     let trace: Vec<&str> = trace.lines().collect();
@@ -168,7 +175,8 @@ fn synced_folders(trace: &[&str]) -> usize {
 
 #[test]
 fn a_folder_that_is_known_costs_one_sync_and_a_flat_name_opens_none() {
-    let Some(trace) = traced(|client| {
+    let Some(trace) = traced(|server| {
+        let mut client = server.client();
         client.upload("a/b/1", b"1");
         client.upload("a/b/2", b"2");
         client.upload("flat", b"3");
@@ -190,4 +198,44 @@ fn a_folder_that_is_known_costs_one_sync_and_a_flat_name_opens_none() {
         assert_eq!(count("mkdirat", from, to), 0, "{trace:#?}");
     }
     assert_eq!(count("openat2", second, third), 0, "{trace:#?}");
+}
+
+#[test]
+fn nothing_that_the_store_opens_is_left_open_for_the_programs_that_a_server_starts() {
+    let Some(trace) = traced(|server| {
+        for name in ["flat", "a/b/1", "a/b/2"] {
+            server.client().upload(name, b"1");
+        }
+        // Cut off, and gone on with.
+        let begun = [&data_header(1, 6)[..], b"123"].concat();
+        for (bytes, is_rest) in [(begun, false), (data(b"456"), true)] {
+            let mut client = server.client();
+            client.send(put("name=kept\nsize=6\nupload=Id_1"));
+            client.ok();
+            client.send(bytes);
+            if is_rest {
+                client.receipt("kept", 6);
+            } else {
+                client.finish();
+                client.refused("incomplete");
+            }
+        }
+    }) else {
+        return skipped("strace can't be run here");
+    };
+    let opens = |line: &&str| line.contains(" openat(") || line.contains(" openat2(");
+    let opened: Vec<&str> = trace.lines().filter(opens).collect();
+    for part in [
+        "O_TMPFILE",
+        ".upload\"",
+        ".record\"",
+        "\"b\"",
+        "\".piecemeal\"",
+    ] {
+        let was = opened.iter().any(|line| line.contains(part));
+        assert!(was, "nobody opens {part}: {opened:#?}");
+    }
+    for line in opened {
+        assert!(line.contains("O_CLOEXEC"), "a child has it too: {line}");
+    }
 }

@@ -224,6 +224,27 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_and_the_deepest_name_are_taken_and_nothing_beyond() {
+        let deepest = ["a"; COMPONENTS_MOST].join("/");
+        assert!(Name::parse(&deepest, FOLDERS).is_ok());
+        assert_eq!(refused(&format!("{deepest}/a")), NameFault::TooLong);
+        let mut longest = vec!["n".repeat(199); 5].join("/");
+        longest.push('/');
+        longest.push_str(&"n".repeat(NAME_MOST - longest.len()));
+        assert_eq!(longest.len(), NAME_MOST);
+        assert!(Name::parse(&longest, FOLDERS).is_ok());
+        assert_eq!(refused(&format!("{longest}n")), NameFault::TooLong);
+    }
+
+    #[test]
+    fn a_name_says_whether_it_has_folders() {
+        for (text, has) in [("a.b", false), ("a/b", true)] {
+            let name = Name::parse(text, FOLDERS).expect(text);
+            assert_eq!(name.has_folders(), has, "{text}");
+        }
+    }
+
+    #[test]
     fn each_rule_refuses_what_it_is_for() {
         for text in ["", "a//b", "/a", "a/"] {
             assert_eq!(refused(text), NameFault::Empty, "{text:?}");
@@ -303,6 +324,16 @@ mod tests {
             long.len() <= COMPONENT_MOST && long.ends_with("ø (10).txt"),
             "{long}"
         );
+        // Only the last component counts against its own limit.
+        let long = numbered(&format!("d/{}", "n".repeat(COMPONENT_MOST)), 2);
+        assert_eq!(long, format!("d/{} (2)", "n".repeat(COMPONENT_MOST - 4)));
+        // The whole name has a limit as well: what the folders leave is the stem's.
+        let folders = format!("{}/", vec!["n".repeat(199); 5].join("/"));
+        for length in 1..=NAME_MOST - folders.len() {
+            let name = numbered(&format!("{folders}{}", "s".repeat(length)), 23);
+            let stem = length.min(NAME_MOST - folders.len() - " (23)".len());
+            assert_eq!(name, format!("{folders}{} (23)", "s".repeat(stem)));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 mod resuming;
 mod streaming;
+mod under_way;
 
 use super::*;
 use crate::proto::error::{Code, Fault};
@@ -74,6 +75,7 @@ fn a_small_file_goes_out_without_waiting_and_a_large_one_waits_for_its_ok() {
     assert_eq!(sender.body(), None);
     hear(&mut sender, &Reply::Begin { offset: 0 }).unwrap();
     hear(&mut sender, &receipt(3, None)).unwrap();
+    assert!(sender.output().is_empty(), "those were the first one's");
     hear(&mut sender, &Reply::Begin { offset: 0 }).unwrap();
     assert!(matches!(events(&mut sender)[..], [Event::Stored(1, _)]));
     assert_eq!(send_all(&mut sender).len() as u64, RUN_AHEAD_SIZE + 1 + 4);

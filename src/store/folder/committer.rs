@@ -401,40 +401,4 @@ fn all_or_unknown(root: &Root, synced: io::Result<()>, results: &mut [Result<Pla
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::RefCell;
-    use std::collections::HashSet;
-
-    #[test]
-    fn numbers_that_came_free_are_used_again_when_the_others_are_used_up() {
-        let mut numbers = Numbers::default();
-        let name = Name::parse("a", Default::default()).expect("a good name");
-        let tries = RefCell::new(0);
-        let taken = RefCell::new(HashSet::new());
-        let place = |name: &str| {
-            *tries.borrow_mut() += 1;
-            let is_new = taken.borrow_mut().insert(name.to_owned());
-            if is_new { Ok(()) } else { Err(Error::Exists) }
-        };
-        for number in 2..TRIES {
-            let given = numbers.first_free(&name, place).expect("one is free");
-            assert_eq!(given, format!("a ({number})"));
-        }
-        assert_eq!(*tries.borrow(), TRIES - 2, "none is tried twice");
-        assert!(matches!(
-            numbers.first_free(&name, place),
-            Err(Error::Exists)
-        ));
-        taken.borrow_mut().remove("a (7)");
-        assert_eq!(
-            numbers.first_free(&name, place).expect("one is free"),
-            "a (7)"
-        );
-        taken.borrow_mut().clear();
-        assert_eq!(
-            numbers.first_free(&name, place).expect("all are free"),
-            "a (8)"
-        );
-    }
-}
+mod tests;

@@ -274,7 +274,8 @@ fn who_asks_while_the_upload_gets_its_name_is_told_that_it_is_there() {
         }
     }
     drop(second);
-    assert_eq!(shelf.names(), ["a"]);
+    // What the second has left is given up by a thread that may be late as well.
+    assert_eq!(shelf.names_at_the_end(), ["a"]);
 }
 
 #[test]
