@@ -13,6 +13,8 @@ COPY --from=build /src/target/release/piecemeal /piecemeal
 # No user stands in a file here, so it is named by number: the one that owns nothing else.
 COPY --from=build --chown=65534:65534 /uploads /uploads
 USER 65534:65534
+# It gives up the rest of what it doesn't need by itself, also in here; where the container's own
+# rules hide a part of that (Landlock), the log has a warning.
 ENV PIECEMEAL_BIND=0.0.0.0:9000 PIECEMEAL_DIR=/uploads
 VOLUME /uploads
 EXPOSE 9000

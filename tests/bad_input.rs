@@ -82,26 +82,9 @@ fn a_peer_that_vanishes_in_the_middle_of_a_body_leaves_nothing() {
         // With the reply unread this is a reset, else an ordinary end.
         drop(client);
         // There is only one place, so whoever is served comes after the end of the other.
-        upload_when_there_is_room(&server);
+        server.upload_when_there_is_room("next.txt");
         assert_eq!(server.names(), ["next.txt"]);
         fs::remove_file(server.path("next.txt")).unwrap();
-    }
-}
-
-/// Comes back until it isn't told that there are too many.
-fn upload_when_there_is_room(server: &Server) {
-    loop {
-        let mut client = server.client();
-        client.send([string("next.txt"), data("next")].concat());
-        let reply = client.reply();
-        if reply.status() == "ERR busy" {
-            client.expect_end();
-            continue;
-        }
-        assert_eq!(reply.text(), "OK");
-        client.receipt("next.txt", 4);
-        client.finish();
-        return client.expect_end();
     }
 }
 

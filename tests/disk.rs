@@ -44,6 +44,42 @@ fn a_size_larger_than_any_disk_is_refused_before_the_bytes_travel() {
     assert_eq!(server.names(), ["next.txt"]);
 }
 
+/// What some file systems do when they are asked for more than they have: they give all of it, then
+/// say no, and whatever others write meanwhile fails. So they must not be asked.
+#[test]
+fn a_size_that_is_not_free_is_refused_without_taking_what_is_free_from_others() {
+    let unshare = ["unshare", "-rm", "sh", "-c"];
+    let tried = "mount -t tmpfs -o size=1m tmpfs /mnt && strace -f -o /dev/null true";
+    let mut trying = command(unshare[0]);
+    trying.args(&unshare[1..]).arg(tried);
+    trying.stdout(Stdio::null()).stderr(Stdio::null());
+    if !trying.status().is_ok_and(|status| status.success()) {
+        return skipped("no small disk can be made here, or strace can't be run");
+    }
+    let starter = Starter::new(&[]);
+    let home = starter.home();
+    let script = format!(
+        "mount -t tmpfs -o size=16m tmpfs '{}' && \
+         exec strace -D -f -qq -e trace=fallocate -o '{}' \"$0\" \"$@\"",
+        home.join("stored").display(),
+        home.join("calls").display(),
+    );
+    let server = starter.under(&[&unshare[..], &[&script]].concat()).start();
+    let mut client = server.client();
+    // The smaller ones are reserved by the loop, the larger ones by another thread.
+    for large in [17 << 20, 64 << 20, 10_u64 << 40] {
+        client.send(put(format!("name=a.txt\nsize={large}")));
+        client.refused("no-space");
+        client.send(put(format!("name=a.txt\nsize={large}\nupload=one")));
+        client.refused("no-space");
+    }
+    client.send(put(format!("name=a.txt\nsize={}", 12 << 20)));
+    client.ok();
+    let calls = fs::read_to_string(home.join("calls")).expect("strace writes it");
+    assert_eq!(calls.lines().count(), 1, "{calls}");
+    assert!(calls.contains(&format!("{}", 12 << 20)), "{calls}");
+}
+
 #[test]
 fn a_disk_that_is_full_in_the_middle_of_a_short_body_lets_the_connection_go_on() {
     let server = cramped();
@@ -166,6 +202,30 @@ fn a_folder_that_can_not_be_synced_leaves_it_unknown_whether_the_file_is_safe() 
     server
         .err
         .wait_for(|line| line.contains("making that durable"));
+}
+
+#[test]
+fn a_folder_that_can_not_be_synced_for_a_partial_is_not_trusted_with_files_either() {
+    if failing("1").is_none() {
+        return;
+    }
+    let starter = Starter::new(&[]);
+    let folder = starter.home().join("stored");
+    let folder = folder.to_str().expect("a temporary folder's path is text");
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", folder];
+    let filter = ["-e", "trace=fsync", "-e", "inject=fsync:error=EIO"];
+    let server = starter.under(&[&strace[..], &filter].concat()).start();
+    let mut client = server.client();
+    client.send(put("name=a.bin\nsize=100000\nupload=one"));
+    client.ok();
+    client.send([data_header(4, 100_000), vec![1; 50_000]].concat());
+    client.finish();
+    client.refused("incomplete");
+    server.err.wait_for(|line| line.contains("can't be kept"));
+    // The kernel has told of it once, and would not again.
+    let mut other = server.client();
+    other.send(string("b.txt"));
+    other.refused("io");
 }
 
 /// Which of an upload's syncs it is that fails depends on the file system; what may follow doesn't.

@@ -1,18 +1,12 @@
-//! What an OK promises: in which order the system is asked for it, and what a kill leaves.
+//! What an OK promises: in which order the system is asked for it. What a kill leaves is tried in
+//! `kills.rs`, and what a power cut leaves in `power_cuts.rs`.
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
-use common::{Client, Lines, PROGRAM, Starter, command, data, skipped, string};
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
+use common::{Server, Starter, command, data, data_header, put, skipped};
 
 /// Where in a trace a system call began, and where it had ended. A call that another thread's
 /// interrupts stands on two lines.
@@ -29,9 +23,9 @@ fn span(trace: &[&str], call: &str, part: &str, from: usize) -> (usize, usize) {
     (begin, end.expect("a call ends"))
 }
 
-/// What a server asks the system for while a client does something; nothing where that can't be
+/// What a server asks the system for while its clients do something; nothing where that can't be
 /// traced.
-fn traced(scene: impl FnOnce(&mut Client)) -> Option<String> {
+fn traced(scene: impl FnOnce(&Server)) -> Option<String> {
     let tried = command("strace")
         .args(["-o", "/dev/null", "true"])
         .stderr(Stdio::null())
@@ -42,18 +36,22 @@ fn traced(scene: impl FnOnce(&mut Client)) -> Option<String> {
     let starter = Starter::new(&[]);
     let path = starter.home().join("trace");
     let file = path.to_str().expect("a temporary folder's path is text");
-    let calls = "trace=write,fsync,mkdirat,openat2,linkat,renameat2,sendto";
+    let calls = "trace=write,fsync,mkdirat,openat,openat2,linkat,renameat2,sendto";
     let mut server = starter
         .under(&["strace", "-D", "-f", "-s", "99", "-o", file, "-e", calls])
         .start();
-    scene(&mut server.client());
+    scene(&server);
     server.stop();
     Some(fs::read_to_string(&path).expect("strace has written"))
 }
 
 #[test]
 fn the_bytes_the_name_and_the_folder_are_synced_in_this_order_and_only_then_is_ok_said() {
-    let Some(trace) = traced(|client| client.upload("order.txt", b"the bytes of the file")) else {
+    let Some(trace) = traced(|server| {
+        server
+            .client()
+            .upload("order.txt", b"the bytes of the file")
+    }) else {
         return skipped("strace can't be run here");
     };
     let trace: Vec<&str> = trace.lines().collect();
@@ -130,121 +128,13 @@ fn a_batch_whose_common_sync_fails_is_refused_and_so_is_all_that_comes_later() {
     skipped("the disk is never calm");
 }
 
-/// What a file of this name has in it: any part of it, or another's bytes, would be noticed.
-fn contents(name: &str) -> Vec<u8> {
-    let seed = name
-        .bytes()
-        .fold(7u64, |seed, byte| seed.wrapping_mul(131) + u64::from(byte));
-    let mut random = SmallRng::seed_from_u64(seed);
-    let size = random.random_range(0..200_000);
-    let mut bytes = vec![0; size];
-    rand::Rng::fill_bytes(&mut random, &mut bytes);
-    bytes
-}
-
-/// Uploads files until the connection breaks; returns the names that were answered OK.
-fn upload_until_killed(address: &str, prefix: &str, acknowledged: &AtomicUsize) -> Vec<String> {
-    let mut stored = Vec::new();
-    let Ok(mut stream) = TcpStream::connect(address) else {
-        return stored;
-    };
-    for number in 0.. {
-        let name = format!("{prefix}-{number}");
-        let message = [string(&name), data(contents(&name))].concat();
-        if stream.write_all(&message).is_err() {
-            break;
-        }
-        let good = |reply: Option<String>| reply.is_some_and(|reply| reply.starts_with("OK"));
-        if !good(reply(&mut stream)) || !good(reply(&mut stream)) {
-            break;
-        }
-        stored.push(name);
-        acknowledged.fetch_add(1, Ordering::Release);
-    }
-    stored
-}
-
-fn reply(stream: &mut TcpStream) -> Option<String> {
-    let mut header = [0; 3];
-    stream.read_exact(&mut header).ok()?;
-    let mut text = vec![0; usize::from(u16::from_le_bytes([header[1], header[2]]))];
-    stream.read_exact(&mut text).ok()?;
-    String::from_utf8(text).ok()
-}
-
-/// Rounds of the test below; more of them by `PIECEMEAL_KILLS=1000 cargo test --test durability`.
-const KILLS: usize = 12;
-
-#[test]
-fn a_kill_at_any_moment_loses_nothing_that_was_answered_and_shows_nothing_unfinished() {
-    let rounds = std::env::var("PIECEMEAL_KILLS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok());
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut random = rand::rng();
-    let mut all: Vec<String> = Vec::new();
-    for round in 0..rounds.unwrap_or(KILLS) {
-        let mut child = command(PROGRAM)
-            .args(["serve", "-q", "--bind", "127.0.0.1:0", "--dir"])
-            .arg(folder.path())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let lines = Lines::of(child.stderr.take().expect("it is a pipe"));
-        let line = lines.wait_for(|line| line.starts_with("listening on "));
-        let address = line.trim_start_matches("listening on ");
-        let acknowledged = AtomicUsize::new(0);
-        let enough = random.random_range(0..60);
-        let stored = thread::scope(|scope| {
-            let acknowledged = &acknowledged;
-            let clients: Vec<_> = (0..6)
-                .map(|client| {
-                    let prefix = format!("{round}-{client}");
-                    scope.spawn(move || upload_until_killed(address, &prefix, acknowledged))
-                })
-                .collect();
-            while acknowledged.load(Ordering::Acquire) < enough {
-                let ended = child.try_wait().expect("it is our child");
-                assert_eq!(ended, None, "it ended before it was killed");
-                thread::yield_now();
-            }
-            child.kill().expect("it runs");
-            let stored = clients
-                .into_iter()
-                .map(|client| client.join().expect("it ends"));
-            stored.flatten().collect::<Vec<_>>()
-        });
-        child.wait().expect("it was killed");
-        all.extend(stored);
-    }
-    let mut seen = BTreeMap::new();
-    for entry in fs::read_dir(folder.path())
-        .expect("the folder is there")
-        .flatten()
-    {
-        let name = entry
-            .file_name()
-            .into_string()
-            .expect("a name that we gave");
-        if name != ".piecemeal" {
-            seen.insert(name, fs::read(entry.path()).expect("a plain file"));
-        }
-    }
-    for (name, bytes) in &seen {
-        assert!(*bytes == contents(name), "{name} is there, and not whole");
-    }
-    let lost: Vec<_> = all
-        .iter()
-        .filter(|name| !seen.contains_key(*name))
-        .collect();
-    assert!(lost.is_empty(), "answered OK, and lost: {lost:?}");
-}
-
 #[test]
 fn a_new_folder_is_synced_into_the_one_above_it_before_ok_is_said() {
-    let Some(trace) = traced(|client| client.upload("a/b/order.txt", b"the bytes of the file"))
-    else {
+    let Some(trace) = traced(|server| {
+        server
+            .client()
+            .upload("a/b/order.txt", b"the bytes of the file")
+    }) else {
         return skipped("strace can't be run here");
     };
     let trace: Vec<&str> = trace.lines().collect();
@@ -285,7 +175,8 @@ fn synced_folders(trace: &[&str]) -> usize {
 
 #[test]
 fn a_folder_that_is_known_costs_one_sync_and_a_flat_name_opens_none() {
-    let Some(trace) = traced(|client| {
+    let Some(trace) = traced(|server| {
+        let mut client = server.client();
         client.upload("a/b/1", b"1");
         client.upload("a/b/2", b"2");
         client.upload("flat", b"3");
@@ -307,4 +198,44 @@ fn a_folder_that_is_known_costs_one_sync_and_a_flat_name_opens_none() {
         assert_eq!(count("mkdirat", from, to), 0, "{trace:#?}");
     }
     assert_eq!(count("openat2", second, third), 0, "{trace:#?}");
+}
+
+#[test]
+fn nothing_that_the_store_opens_is_left_open_for_the_programs_that_a_server_starts() {
+    let Some(trace) = traced(|server| {
+        for name in ["flat", "a/b/1", "a/b/2"] {
+            server.client().upload(name, b"1");
+        }
+        // Cut off, and gone on with.
+        let begun = [&data_header(1, 6)[..], b"123"].concat();
+        for (bytes, is_rest) in [(begun, false), (data(b"456"), true)] {
+            let mut client = server.client();
+            client.send(put("name=kept\nsize=6\nupload=Id_1"));
+            client.ok();
+            client.send(bytes);
+            if is_rest {
+                client.receipt("kept", 6);
+            } else {
+                client.finish();
+                client.refused("incomplete");
+            }
+        }
+    }) else {
+        return skipped("strace can't be run here");
+    };
+    let opens = |line: &&str| line.contains(" openat(") || line.contains(" openat2(");
+    let opened: Vec<&str> = trace.lines().filter(opens).collect();
+    for part in [
+        "O_TMPFILE",
+        ".upload\"",
+        ".record\"",
+        "\"b\"",
+        "\".piecemeal\"",
+    ] {
+        let was = opened.iter().any(|line| line.contains(part));
+        assert!(was, "nobody opens {part}: {opened:#?}");
+    }
+    for line in opened {
+        assert!(line.contains("O_CLOEXEC"), "a child has it too: {line}");
+    }
 }

@@ -183,8 +183,11 @@ fn made_up_names_are_taken_as_they_are_or_refused_with_their_rule() {
             if let Ok(parsed) = parsed {
                 assert_eq!(parsed.as_str(), text);
                 let numbered = parsed.numbered(2);
-                let verdict = judge(&tables, numbered.as_str().as_bytes(), told);
-                assert!(verdict.broken.is_empty(), "{numbered}: {verdict:?}");
+                assert!(numbered.is_some() || text.len() > 1_000, "{text:?}");
+                if let Some(numbered) = numbered {
+                    let verdict = judge(&tables, numbered.as_str().as_bytes(), told);
+                    assert!(verdict.broken.is_empty(), "{numbered}: {verdict:?}");
+                }
                 taken += 1;
             }
         }

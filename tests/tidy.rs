@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 1),
     ("store", 1),
     ("observe", 1),
+    ("sandbox", 1),
     ("session", 2),
     ("server", 3),
     ("client", 3),

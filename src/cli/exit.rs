@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use piecemeal::client::{Report, Why};
 use piecemeal::proto::Code;
 
-/// The table that `--help` of `send` ends with, and the program's own: all there are but 129,
-/// which only `bench` has.
+/// The table that `--help` of `send` ends with, and the program's own: all there are but 11, which
+/// only `serve` has, and 129, which only `bench` has.
 pub(super) const SEND_HELP: &str = "\
 Exit codes:
   0    all went well
@@ -41,6 +41,7 @@ Exit codes:
   0    stopped, with all uploads finished or given their time
   1    another error
   2    wrong usage
+  11   --sandbox require: not all of the sandbox is to be had here
   130  ended at once by a second SIGINT (Ctrl-C)
   143  ended at once by a second SIGTERM";
 
@@ -134,6 +135,7 @@ pub(super) enum Exit {
     TimedOut,
     Local,
     Command,
+    Sandbox,
     Partial,
     Signal(i32),
     /// What a checker says of somebody else's program has codes of its own.
@@ -153,6 +155,7 @@ impl Exit {
             Exit::TimedOut => 8,
             Exit::Local => 9,
             Exit::Command => 10,
+            Exit::Sandbox => 11,
             Exit::Partial => 23,
             Exit::Checked(code) => code,
             Exit::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),

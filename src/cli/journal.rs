@@ -18,6 +18,11 @@ pub(super) struct JournalArguments {
 }
 
 impl JournalArguments {
+    /// Where it is.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.journal.as_deref()
+    }
+
     /// Opens it, if there is to be one.
     ///
     /// # Errors

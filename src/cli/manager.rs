@@ -7,10 +7,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use listenfd::ListenFd;
+use rustix::net::SendFlags;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A manager that doesn't take a word for so long is not waited for any longer.
@@ -40,7 +41,7 @@ pub(super) fn listening_sockets() -> io::Result<Arc<[OwnedFd]>> {
 
 /// It serves: whoever waits for it may go on.
 pub(super) fn ready() {
-    say("READY=1", Some(PATIENCE));
+    say("READY=1", SendFlags::empty());
 }
 
 /// It rereads its settings, until it is ready again.
@@ -49,32 +50,49 @@ pub(super) fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let now_us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
     let text = format!("RELOADING=1\nMONOTONIC_USEC={now_us}");
-    say(&text, Some(PATIENCE));
+    say(&text, SendFlags::empty());
 }
 
 /// It stops. This never waits, since it is said on the loop's thread.
 pub(super) fn stopping() {
-    say("STOPPING=1", None);
+    say("STOPPING=1", SendFlags::DONTWAIT);
 }
 
-fn say(text: &str, patience: Option<Duration>) {
-    let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else {
+/// Where it listens, connected once: later the server may have given up the right to.
+static NEWS: OnceLock<Option<io::Result<UnixDatagram>>> = OnceLock::new();
+
+/// Connects to whoever wants to be told, if anybody does. Who isn't there is said when there is
+/// something to tell.
+pub(super) fn connect() {
+    NEWS.get_or_init(|| {
+        let path = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())?;
+        Some(connect_to(&path))
+    });
+}
+
+fn connect_to(path: &OsStr) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address(path)?)?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// Tells it something; `flags` may say not to wait.
+fn say(text: &str, flags: SendFlags) {
+    connect();
+    let Some(Some(news)) = NEWS.get() else {
         return;
     };
-    if let Err(error) = send(&path, text, patience) {
+    let told = match news {
+        Ok(socket) => rustix::net::send(socket, text.as_bytes(), flags)
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = told {
         let what = text.lines().next().unwrap_or_default();
         log::warn!("the service manager at NOTIFY_SOCKET can't be told {what}: {error}");
     }
-}
-
-fn send(path: &OsStr, text: &str, patience: Option<Duration>) -> io::Result<()> {
-    let socket = UnixDatagram::unbound()?;
-    match patience {
-        Some(_) => socket.set_write_timeout(patience)?,
-        None => socket.set_nonblocking(true)?,
-    }
-    socket.send_to_addr(text.as_bytes(), &address(path)?)?;
-    Ok(())
 }
 
 /// A path; on Linux, what starts with `@` is a name that has no file.

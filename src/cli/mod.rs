@@ -20,6 +20,7 @@ mod reread;
 mod say;
 mod send;
 mod serve;
+mod sparing;
 mod teller;
 mod trace;
 mod tracing;
@@ -76,6 +77,9 @@ enum Command {
 
 /// Runs the command that the program was called with.
 pub(crate) fn run() -> ExitCode {
+    if let Some(hooks) = hooks::broker::called() {
+        return hooks.run().into();
+    }
     let (arguments, settings) = match parse() {
         Ok(parsed) => parsed,
         Err(config::Stop::Usage(error)) => error.exit(),

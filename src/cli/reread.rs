@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -41,13 +42,20 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// To be called before there are other threads, since it takes variables away.
+    /// To be called before there are other threads, since it takes variables away, and before the
+    /// server gives up any right.
     ///
     /// # Errors
     /// Where something else than sockets was handed over.
     pub(super) fn new(settings: Settings) -> io::Result<Origin> {
         let sockets = manager::listening_sockets()?;
+        manager::connect();
         Ok(Origin { settings, sockets })
+    }
+
+    /// The file that is reread, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.settings.file.as_deref()
     }
 
     /// A configuration, with the sockets that were handed over.

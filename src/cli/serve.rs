@@ -1,21 +1,22 @@
 //! `piecemeal serve`.
 
+mod confine;
 mod limits;
+mod start;
 mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use piecemeal::net::Address;
-use piecemeal::observe::{Counters, LineSender, LineWriter};
+use piecemeal::observe::{Counters, LineQueue, LineSender};
 use piecemeal::proto::name::NameRules;
 use piecemeal::proto::text::escaped;
 use piecemeal::proto::{Conflict, Deadlines, Rules, Strings};
-use piecemeal::server::{Config, Ended, Splicing, Workers, raise_descriptor_limit};
+use piecemeal::server::{Config, Ended, Splicing, Workers};
 use piecemeal::store::FolderStore;
 use piecemeal::store::folder::{Durability, Partials};
 
@@ -25,10 +26,12 @@ use super::json::JsonArgument;
 use super::json::serve::JsonTeller;
 use super::logging::LogFormat;
 use super::reread::Origin;
+use super::sparing::Sparing;
 use super::teller::Teller;
 use super::tracing::Tracing;
 use super::units::{Limit, count, duration, show_duration, size};
 use super::{Exit, logging, tell};
+use start::{Failure, Prepared};
 use words::{last_line, shell_quoted};
 
 #[derive(Debug, Args)]
@@ -155,6 +158,9 @@ pub(super) struct Arguments {
     shutdown_timeout: Limit<Duration>,
 
     #[command(flatten)]
+    confine: confine::ConfineArguments,
+
+    #[command(flatten)]
     json: JsonArgument,
 
     /// How the lines on standard error are written
@@ -225,12 +231,9 @@ enum SpliceArgument {
 
 pub(super) fn run(arguments: Arguments, origin: Origin) -> Exit {
     let counters = Arc::new(Counters::default());
-    let out = LineWriter::start("stdout", std::io::stdout(), Arc::clone(&counters));
-    let err = LineWriter::start("stderr", std::io::stderr(), Arc::clone(&counters));
-    let (Ok(out), Ok(err)) = (out, err) else {
-        tell("piecemeal: can't start a thread");
-        return Exit::Other;
-    };
+    // Their threads come last: what the process gives up is given up before there are any.
+    let out = LineQueue::new(Arc::clone(&counters));
+    let err = LineQueue::new(Arc::clone(&counters));
     let (quiet, verbose) = (arguments.quiet, arguments.verbose);
     logging::start_as(arguments.log_format, quiet, verbose, err.sender());
     let lines = arguments.log_format.of_lines(err.sender());
@@ -242,17 +245,21 @@ pub(super) fn run(arguments: Arguments, origin: Origin) -> Exit {
         tell("piecemeal: --trace, --trace-file and -vv watch one loop: leave --workers out");
         return Exit::Usage;
     }
-    let exit = match serve(&arguments, origin, &out.sender(), &lines) {
-        Ok(exit) => exit,
-        Err(error) => {
-            let hint = match error.kind() {
-                std::io::ErrorKind::AddrInUse => "; stop it, or choose another --bind",
-                _ => "",
-            };
-            lines.line(format!("piecemeal: {error}{hint}"));
-            Exit::Other
-        }
+    let prepared = start::prepare(&arguments, &origin);
+    let out = out.start("stdout", std::io::stdout());
+    let err = err.start("stderr", std::io::stderr());
+    let (Ok(out), Ok(err)) = (out, err) else {
+        tell("piecemeal: can't start a thread");
+        return Exit::Other;
     };
+    let served = prepared.and_then(|prepared| {
+        let served = serve(&arguments, origin, prepared, &out.sender(), &lines);
+        served.map_err(Failure::from)
+    });
+    let exit = served.unwrap_or_else(|failure| {
+        lines.line(format!("piecemeal: {failure}"));
+        failure.exit()
+    });
     let dropped = counters.dropped_lines.get();
     if dropped > 0 {
         lines.line(format!(
@@ -264,26 +271,29 @@ pub(super) fn run(arguments: Arguments, origin: Origin) -> Exit {
     exit
 }
 
+/// Serves with what is there: nothing here needs a right that was given up.
 fn serve(
     arguments: &Arguments,
     origin: Origin,
+    prepared: Prepared,
     out: &LineSender,
     err: &LineSender,
 ) -> std::io::Result<Exit> {
-    raise_descriptor_limit();
-    // A file size limit of the system (ulimit -f) is to be an error of one upload, not a death.
-    let ignored = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored)?;
-    let config = origin.extend(arguments.config());
     let durability = match arguments.durability {
         DurabilityArgument::Full => Durability::Full,
         DurabilityArgument::None => Durability::None,
     };
-    let journal = arguments.journal.open(&arguments.dir)?;
+    let Prepared {
+        listening,
+        journal,
+        tracing,
+        hooks,
+        confined,
+    } = prepared;
     let mut kept = "";
     let mut space = limits::SpaceLimits::new(&arguments.whole);
     let partials = Partials::kept_for(arguments.partial_ttl.0);
-    let mut workers = Workers::bind(config, arguments.workers.into(), || {
+    let mut workers = Workers::of(listening, || {
         let mut store = FolderStore::open_with(&arguments.dir, durability, &partials)?;
         space.limit(&mut store)?;
         if arguments.keep_metadata {
@@ -296,9 +306,9 @@ fn serve(
         Ok(store)
     })?;
     journal::listen(journal, &mut workers)?;
-    let hooks = arguments.hooks.start(&arguments.dir)?;
+    let hooks = hooks.start()?;
     let json = arguments.json.json.then(|| JsonTeller(out.clone()));
-    let tracing = arguments.tracing.start(out)?;
+    let tracing = tracing.start(out)?;
     origin.begin(&mut workers, err)?;
     tracing.watch(workers.first());
     let addresses = workers.first().addresses().to_vec();
@@ -332,6 +342,7 @@ fn serve(
             err.line(format!("warning: {asked} connections need two descriptors each, and the limit is {limit}; taking {most} (ulimit -n raises it)"));
         }
     }
+    confined.tell(arguments.quiet, err);
     for address in addresses.iter().filter(|address| !address.is_local()) {
         err.line(format!("warning: {address} can be reached from other machines, and whoever reaches it can store files"));
     }
@@ -340,6 +351,7 @@ fn serve(
         err: err.clone(),
         quiet: arguments.quiet,
         patience: show_duration(arguments.shutdown_timeout),
+        failures: Sparing::default(),
     };
     let listener = hooks.listener();
     let told = json.clone();

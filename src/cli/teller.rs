@@ -1,10 +1,13 @@
 //! What happens at a server, as lines for people.
 
+use std::time::Instant;
+
 use piecemeal::observe::LineSender;
 use piecemeal::proto::text::escaped;
 use piecemeal::server::Event;
 
 use super::manager;
+use super::sparing::Sparing;
 
 /// Tells people what happens.
 pub(super) struct Teller {
@@ -13,6 +16,8 @@ pub(super) struct Teller {
     pub(super) quiet: bool,
     /// How long a stop waits, as people read it.
     pub(super) patience: String,
+    /// Which failures are told: peers can cause them without end.
+    pub(super) failures: Sparing,
 }
 
 impl Teller {
@@ -22,7 +27,15 @@ impl Teller {
             manager::stopping();
         }
         match event {
-            Event::Failed { peer, why, .. } => log::warn!("{peer}: {why}"),
+            Event::Failed { peer, why, .. } => {
+                let Some(left_out) = self.failures.admit(Instant::now()) else {
+                    return;
+                };
+                if left_out > 0 {
+                    log::warn!("{left_out} more failures were not told, as they were so many");
+                }
+                log::warn!("{peer}: {why}");
+            }
             // Programs get to hear of it; for people it is the client's business.
             Event::Refused { .. } => {}
             _ if self.quiet => {}

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use piecemeal::observe::trace::{Record, What};
-use piecemeal::observe::{Counters, LineSender, LineWriter};
+use piecemeal::observe::{Counters, LineQueue, LineSender, LineWriter};
 use piecemeal::proto::text::escaped;
 use piecemeal::server::{Protocol, Server};
 use piecemeal::store::Store;
@@ -44,15 +44,38 @@ impl Tracing {
         self.trace
     }
 
-    /// Opens the file, if there is to be one. Lines go to `out`.
+    /// Opens the file, if there is to be one.
     ///
     /// # Errors
     /// Where the file can't be written; the error names it.
-    pub(super) fn start(&self, out: &LineSender) -> io::Result<Started> {
-        let file = self.trace_file.as_deref().map(TraceFile::create);
-        Ok(Started {
+    pub(super) fn open(&self) -> io::Result<Opened> {
+        let file = self.trace_file.as_deref().map(create);
+        Ok(Opened {
             wanted: self.is_wanted(),
-            out: self.trace.then(|| out.clone()),
+            printed: self.trace,
+            file: file.transpose()?,
+        })
+    }
+}
+
+/// The file is there, and the thread that writes it is not.
+#[derive(Debug)]
+pub(super) struct Opened {
+    wanted: bool,
+    printed: bool,
+    file: Option<(PathBuf, File)>,
+}
+
+impl Opened {
+    /// Starts to write. Lines go to `out`.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub(super) fn start(self, out: &LineSender) -> io::Result<Started> {
+        let file = self.file.map(|(path, file)| TraceFile::start(path, file));
+        Ok(Started {
+            wanted: self.wanted,
+            out: self.printed.then(|| out.clone()),
             file: file.transpose()?,
         })
     }
@@ -120,14 +143,18 @@ struct TraceFile {
     dropped: Arc<AtomicU64>,
 }
 
+fn create(path: &Path) -> io::Result<(PathBuf, File)> {
+    let file = File::create(path).map_err(|error| {
+        let shown = escaped(path.as_os_str().as_encoded_bytes());
+        let text =
+            format!("can't write the trace file {shown}: {error}; choose another --trace-file");
+        io::Error::new(error.kind(), text)
+    })?;
+    Ok((path.to_owned(), file))
+}
+
 impl TraceFile {
-    fn create(path: &Path) -> io::Result<TraceFile> {
-        let file = File::create(path).map_err(|error| {
-            let shown = escaped(path.as_os_str().as_encoded_bytes());
-            let text =
-                format!("can't write the trace file {shown}: {error}; choose another --trace-file");
-            io::Error::new(error.kind(), text)
-        })?;
+    fn start(path: PathBuf, file: File) -> io::Result<TraceFile> {
         let failed = Arc::default();
         let sink = Remembering {
             file,
@@ -136,8 +163,8 @@ impl TraceFile {
         // What a file lacks is counted here, by record: dropped lines are those for people.
         let counters = Arc::<Counters>::default();
         Ok(TraceFile {
-            path: path.to_owned(),
-            writer: LineWriter::with_room("trace", sink, counters, QUEUE)?,
+            path,
+            writer: LineQueue::with_room(counters, QUEUE).start("trace", sink)?,
             failed,
             dropped: Arc::default(),
         })
@@ -233,7 +260,8 @@ mod tests {
     fn what_the_file_is_too_slow_for_is_a_gap_that_it_shows() {
         let (go_on, gate) = channel();
         let (written, lines) = channel();
-        let writer = LineWriter::with_room("trace", Gate(gate, written), Arc::default(), 1);
+        let queue = LineQueue::with_room(Arc::default(), 1);
+        let writer = queue.start("trace", Gate(gate, written));
         let writer = writer.expect("a thread");
         let mut records = Records {
             lines: writer.sender(),

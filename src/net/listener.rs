@@ -20,6 +20,11 @@ use super::stream::{Stream, Tuning};
 /// a burst of clients overflows; the system cuts this to its own limit.
 const BACKLOG: i32 = 4096;
 
+/// What the system may hold for each connection of bytes that its peer doesn't read; it takes twice
+/// that, for its own bookkeeping. What a server says is short, and more is never under way. Left to
+/// itself, Linux lets this grow to 4 MiB, so a thousand peers that never read would have 4 GiB.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// A listening socket that never blocks.
 #[derive(Debug)]
 pub struct Listener {
@@ -97,6 +102,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let (socket, address) = if let Some(address) = local.as_socket() {
             tuning.apply(&socket)?;
+            socket.set_send_buffer_size(SEND_BUFFER)?;
             let listener = ListenerSocket::Tcp(TcpListener::from_std(socket.into()));
             (listener, Address::Tcp(address))
         } else if let Some(path) = local.as_pathname() {
@@ -124,6 +130,14 @@ impl Listener {
     /// The address with its real port.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The file of a Unix socket that is removed with this.
+    pub fn own_file(&self) -> Option<&Path> {
+        match &self.address {
+            Address::Unix(path) => self.inode.map(|_| path.as_path()),
+            Address::Tcp(_) => None,
+        }
     }
 
     /// Takes one waiting connection.
@@ -158,6 +172,8 @@ impl Listener {
         }
         socket.set_nonblocking(true)?;
         tuning.apply(&socket)?;
+        // Accepted sockets inherit it, as they do the other options.
+        socket.set_send_buffer_size(SEND_BUFFER)?;
         if sharing == Sharing::Further {
             socket.set_reuse_port(true)?;
         }

@@ -4,6 +4,7 @@
 
 mod address;
 mod bucket;
+mod duplex;
 mod holder;
 mod listener;
 mod pieces;
@@ -13,6 +14,7 @@ mod throttle;
 
 pub use address::{Address, DEFAULT_PORT, Endpoint, ParseError};
 pub use bucket::Bucket;
+pub use duplex::Duplex;
 pub use listener::{Accepted, Listener, Sharing};
 pub use pieces::{Dribble, PAUSE, Pieces, PiecesFault, Sizes, Turn};
 pub use pipe::Pipe;

@@ -21,6 +21,13 @@ const END: Vec<u8> = Vec::new();
 /// How long the end of the program waits for lines that are still queued.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A queue of lines whose thread is still to be started: what is said meanwhile is written then.
+#[derive(Debug)]
+pub struct LineQueue {
+    sender: LineSender,
+    lines: Receiver<Vec<u8>>,
+}
+
 /// The thread that writes, and the queue to it.
 #[derive(Debug)]
 pub struct LineWriter {
@@ -38,6 +45,43 @@ pub struct LineSender {
     shape: Option<fn(&str) -> String>,
 }
 
+impl LineQueue {
+    /// An empty one.
+    pub fn new(counters: Arc<Counters>) -> LineQueue {
+        LineQueue::with_room(counters, QUEUE)
+    }
+
+    /// The same with room for so many lines that wait.
+    pub fn with_room(counters: Arc<Counters>, room: usize) -> LineQueue {
+        let (queue, lines) = sync_channel(room);
+        let sender = LineSender {
+            queue,
+            counters,
+            shape: None,
+        };
+        LineQueue { sender, lines }
+    }
+
+    /// What puts lines into the queue.
+    pub fn sender(&self) -> LineSender {
+        self.sender.clone()
+    }
+
+    /// Starts the thread that writes to `sink`.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub fn start(self, name: &str, sink: impl Write + Send + 'static) -> io::Result<LineWriter> {
+        let LineQueue { sender, lines } = self;
+        let (running, done) = sync_channel(0);
+        thread::Builder::new().name(name.into()).spawn(move || {
+            write(&lines, sink);
+            drop(running);
+        })?;
+        Ok(LineWriter { sender, done })
+    }
+}
+
 impl LineWriter {
     /// Starts a thread that writes to `sink`.
     pub fn start(
@@ -45,30 +89,7 @@ impl LineWriter {
         sink: impl Write + Send + 'static,
         counters: Arc<Counters>,
     ) -> io::Result<LineWriter> {
-        LineWriter::with_room(name, sink, counters, QUEUE)
-    }
-
-    /// The same with room for so many lines that wait.
-    pub fn with_room(
-        name: &str,
-        sink: impl Write + Send + 'static,
-        counters: Arc<Counters>,
-        room: usize,
-    ) -> io::Result<LineWriter> {
-        let (queue, lines) = sync_channel(room);
-        let (running, done) = sync_channel(0);
-        thread::Builder::new().name(name.into()).spawn(move || {
-            write(&lines, sink);
-            drop(running);
-        })?;
-        Ok(LineWriter {
-            sender: LineSender {
-                queue,
-                counters,
-                shape: None,
-            },
-            done,
-        })
+        LineQueue::new(counters).start(name, sink)
     }
 
     /// What puts lines into the queue.

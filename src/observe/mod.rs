@@ -8,5 +8,5 @@ pub mod trace;
 mod tracer;
 
 pub use counters::{Counters, Snapshot};
-pub use lines::{LineSender, LineWriter};
+pub use lines::{LineQueue, LineSender, LineWriter};
 pub use tracer::{Tracer, Watch};

@@ -31,7 +31,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::proto::text::is_plain;
+use crate::proto::text::{escaped, is_plain};
 use crate::proto::{Position, Step};
 
 /// Longest string that a record has: a peer's address on a Unix socket, escaped throughout.
@@ -158,7 +158,8 @@ impl Record {
         let record: Record = serde_json::from_slice(line).map_err(|error| {
             // The line that the error counts is always the first.
             let text = error.to_string();
-            text.split(" at line").next().unwrap_or(&text).to_owned()
+            // It quotes words of the line, which may be anything.
+            escaped(text.split(" at line").next().unwrap_or(&text)).to_string()
         })?;
         let words = record.what.words();
         if words.iter().any(|word| word.len() > STRING_MOST) {
@@ -302,6 +303,10 @@ mod tests {
                 "unknown variant `sneeze`",
             ),
             (
+                br#"{"at_us":1,"connection":1,"what":"\u001b[2J\u202e"}"#,
+                r"unknown variant `\u{1b}[2J\u{202e}`",
+            ),
+            (
                 br#"{"at_us":-1,"connection":1,"what":"end"}"#,
                 "invalid value",
             ),
@@ -313,6 +318,7 @@ mod tests {
             let error = Record::from_json(line).expect_err("it is no record");
             assert!(error.contains(reason), "{error}");
             assert!(!error.contains("line"), "{error}");
+            assert!(error.chars().all(is_plain), "{error:?}");
         }
         let long = format!(
             r#"{{"at_us":1,"connection":1,"what":"lost","why":"{}"}}"#,

@@ -49,10 +49,10 @@ impl<'a> Fields<'a> {
     /// is no fields.
     pub fn parse(text: &'a str) -> Result<Fields<'a>, FieldFault> {
         let mut fields: Vec<(&str, &str)> = Vec::new();
-        let text = text.strip_suffix('\n').unwrap_or(text);
         if text.is_empty() {
             return Ok(Fields(fields));
         }
+        let text = text.strip_suffix('\n').unwrap_or(text);
         for (index, line) in text.split('\n').enumerate() {
             let line_number = index + 1;
             let (key, value) = line
@@ -147,6 +147,17 @@ mod tests {
             Fields::parse("a=1\na=1").unwrap_err(),
             FieldFault::Twice { key: "a".into() }
         );
+    }
+
+    #[test]
+    fn a_lone_line_end_is_an_empty_line_and_no_field() {
+        for (text, line) in [("\n", 1), ("\n\n", 1), ("a=1\n\n", 2)] {
+            assert_eq!(
+                Fields::parse(text).unwrap_err(),
+                FieldFault::NoValue { line },
+                "{text:?}"
+            );
+        }
     }
 
     #[test]

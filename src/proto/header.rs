@@ -107,6 +107,15 @@ mod tests {
     }
 
     #[test]
+    fn a_length_says_how_much_of_it_has_come() {
+        let mut field = Length::of(Kind::data_for(1 << 16));
+        assert_eq!(field.progress(), (0, Some(3)));
+        field.feed(&[1, 2]);
+        assert_eq!(field.progress(), (2, Some(3)));
+        assert_eq!(field.value(), None);
+    }
+
+    #[test]
     #[should_panic(expected = "can't carry")]
     fn a_length_too_wide_for_its_field_is_our_own_mistake() {
         write(Kind::String, 65_536, &mut Vec::new());

@@ -93,6 +93,20 @@ mod tests {
     }
 
     #[test]
+    fn a_type_is_shown_by_the_name_that_the_protocol_gives_it() {
+        let shown: Vec<_> = (0..=255).filter_map(Kind::from_byte).collect();
+        let shown: Vec<_> = shown.iter().map(Kind::to_string).collect();
+        let data = (1..=8).map(|width| format!("DATA_{width}B"));
+        let others = ["DATA_EOF", "PUT", "END"].map(String::from);
+        let expected: Vec<_> = ["STRING".to_owned()]
+            .into_iter()
+            .chain(data)
+            .chain(others)
+            .collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
     fn the_smallest_type_changes_just_past_each_power_of_256() {
         assert_eq!(Kind::data_for(0).length_width(), 1);
         for width in 1..8 {

@@ -50,5 +50,6 @@ mod tests {
         assert_eq!(Moment::START.since(early), Duration::ZERO);
         assert!(early + Duration::MAX > early);
         assert_eq!(early.as_millis(), 1000);
+        assert_eq!(Moment::after_start(Duration::from_secs(1)), early);
     }
 }

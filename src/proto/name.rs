@@ -102,25 +102,24 @@ impl Name {
     }
 
     /// The same name with a number before its extension: `report (2).pdf`. Where the number
-    /// would make the name too long, the stem gives way.
-    pub fn numbered(&self, number: u32) -> Name {
+    /// would make the name too long, the stem gives way; an extension that leaves nothing of it is
+    /// none. `None` where not even one character has room beside the number.
+    pub fn numbered(&self, number: u32) -> Option<Name> {
         let (folder, file) = match self.0.rfind('/') {
             Some(slash) => self.0.split_at(slash + 1),
             None => ("", &*self.0),
         };
-        let (stem, extension) = match file.rfind('.') {
-            Some(dot) if dot > 0 => file.split_at(dot),
-            _ => (file, ""),
-        };
-        let tail = format!(" ({number}){extension}");
-        let room = COMPONENT_MOST
-            .saturating_sub(tail.len())
-            .min(NAME_MOST.saturating_sub(folder.len() + tail.len()));
-        let end = (0..=room.min(stem.len()))
-            .rev()
-            .find(|&end| stem.is_char_boundary(end));
-        let stem = &stem[..end.unwrap_or(0)];
-        Name(format!("{folder}{stem}{tail}").into())
+        let most = COMPONENT_MOST.min(NAME_MOST.saturating_sub(folder.len()));
+        let extension = file.rfind('.').filter(|dot| *dot > 0);
+        let parts = extension.map(|dot| file.split_at(dot));
+        let candidates = parts.into_iter().chain([(file, "")]);
+        candidates.into_iter().find_map(|(stem, extension)| {
+            let tail = format!(" ({number}){extension}");
+            let room = most.checked_sub(tail.len())?.min(stem.len());
+            let end = (1..=room).rev().find(|end| stem.is_char_boundary(*end))?;
+            let stem = &stem[..end];
+            Some(Name(format!("{folder}{stem}{tail}").into()))
+        })
     }
 }
 
@@ -240,6 +239,27 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_and_the_deepest_name_are_taken_and_nothing_beyond() {
+        let deepest = ["a"; COMPONENTS_MOST].join("/");
+        assert!(Name::parse(&deepest, FOLDERS).is_ok());
+        assert_eq!(refused(&format!("{deepest}/a")), NameFault::TooLong);
+        let mut longest = vec!["n".repeat(199); 5].join("/");
+        longest.push('/');
+        longest.push_str(&"n".repeat(NAME_MOST - longest.len()));
+        assert_eq!(longest.len(), NAME_MOST);
+        assert!(Name::parse(&longest, FOLDERS).is_ok());
+        assert_eq!(refused(&format!("{longest}n")), NameFault::TooLong);
+    }
+
+    #[test]
+    fn a_name_says_whether_it_has_folders() {
+        for (text, has) in [("a.b", false), ("a/b", true)] {
+            let name = Name::parse(text, FOLDERS).expect(text);
+            assert_eq!(name.has_folders(), has, "{text}");
+        }
+    }
+
+    #[test]
     fn each_rule_refuses_what_it_is_for() {
         for text in ["", "a//b", "/a", "a/"] {
             assert_eq!(refused(text), NameFault::Empty, "{text:?}");
@@ -326,6 +346,7 @@ mod tests {
             )
             .expect("good name")
             .numbered(n)
+            .expect("it has room")
             .to_string()
         };
         assert_eq!(numbered("report.pdf", 2), "report (2).pdf");
@@ -336,6 +357,40 @@ mod tests {
             long.len() <= COMPONENT_MOST && long.ends_with("ø (10).txt"),
             "{long}"
         );
+        // Only the last component counts against its own limit.
+        let long = numbered(&format!("d/{}", "n".repeat(COMPONENT_MOST)), 2);
+        assert_eq!(long, format!("d/{} (2)", "n".repeat(COMPONENT_MOST - 4)));
+        // The whole name has a limit as well: what the folders leave is the stem's.
+        let folders = format!("{}/", vec!["n".repeat(199); 5].join("/"));
+        for length in 1..=NAME_MOST - folders.len() {
+            let name = numbered(&format!("{folders}{}", "s".repeat(length)), 23);
+            let stem = length.min(NAME_MOST - folders.len() - " (23)".len());
+            assert_eq!(name, format!("{folders}{} (23)", "s".repeat(stem)));
+        }
+    }
+
+    #[test]
+    fn a_number_never_makes_a_name_longer_than_a_name_may_be() {
+        let numbered = |text: &str| {
+            let name = Name::parse(text, NameRules::LOOSEST).expect("good name");
+            name.numbered(2).map(|name| name.to_string())
+        };
+        // An extension that leaves no room for a stem gives way with it.
+        let long = format!("a.{}", "x".repeat(198));
+        assert_eq!(numbered(&long), Some(format!("{} (2)", &long[..196])));
+        let folders = [&*"n".repeat(199); 5].join("/");
+        assert_eq!(
+            numbered(&format!("{folders}/{}", "y".repeat(24))),
+            Some(format!("{folders}/{} (2)", "y".repeat(20)))
+        );
+        // Five bytes are room for the number and one of the name's own.
+        let folders = format!("{folders}/{}", "m".repeat(18));
+        assert_eq!(
+            numbered(&format!("{folders}/abcde")),
+            Some(format!("{folders}/a (2)"))
+        );
+        assert_eq!(numbered(&format!("{folders}/øbcd")), None);
+        assert_eq!(numbered(&format!("{folders}m/abcd")), None);
     }
 
     proptest! {
@@ -346,7 +401,8 @@ mod tests {
                 prop_assert_eq!(name.as_str(), &text);
                 let depth = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
                 prop_assert!(depth);
-                prop_assert!(Name::parse(name.numbered(2).as_str(), rules).is_ok());
+                let numbered = name.numbered(2).expect("it is short");
+                prop_assert!(Name::parse(numbered.as_str(), rules).is_ok());
             }
         }
     }

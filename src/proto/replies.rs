@@ -36,7 +36,6 @@ impl Replies {
     /// Adds a reply that is known.
     pub fn push(&mut self, reply: Reply) {
         if self.places.is_empty() {
-            self.oldest += 1;
             self.write(&reply);
         } else {
             self.places.push_back(Some(reply));
@@ -46,7 +45,6 @@ impl Replies {
     /// The same for a text that goes back: it is copied only once where nothing holds it up.
     pub fn push_message(&mut self, text: &str) {
         if self.places.is_empty() {
-            self.oldest += 1;
             self.only_go_on = false;
             self.room();
             reply::write_message(text, &mut self.out);

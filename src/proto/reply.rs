@@ -225,6 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_whether_the_connection_ends_with_it() {
+        let closes = |fault| match Answer::parse(&text_of(&Reply::Fault(fault))) {
+            Answer::Refused(refusal) => refusal.closes(),
+            other => panic!("{other:?}"),
+        };
+        for fault in [
+            Fault::BadType(0),
+            Fault::BadLength {
+                length: 5000,
+                limit: 4096,
+            },
+            Fault::Incomplete,
+            Fault::Busy { retry: 2 },
+            Fault::Shutdown,
+            Fault::Unknown,
+        ] {
+            assert!(closes(fault.clone()), "{fault:?}");
+        }
+        for fault in [Fault::Exists, Fault::NoSpace, Fault::Digest("why")] {
+            assert!(!closes(fault.clone()), "{fault:?}");
+        }
+    }
+
+    #[test]
     fn what_is_neither_is_text() {
         assert_eq!(
             Answer::parse("Message: OK"),

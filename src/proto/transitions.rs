@@ -229,6 +229,31 @@ mod tests {
         assert!(!is_legal(lost));
     }
 
+    #[test]
+    fn only_an_end_may_come_from_anywhere() {
+        use Cause::{Body, Deadline, Lost, Stored, Taken};
+        use StateName::{Closed, Drain, Open, ReadType, Reply, Skip};
+        let legal = |from, cause, to| is_legal(Transition { from, cause, to });
+        assert!(legal(Open, Lost, Closed) && legal(Open, Deadline, Closed));
+        assert!(legal(ReadType, Stored, Drain) && legal(Skip, Taken, Drain));
+        for (from, cause, to) in [
+            (Open, Body, Closed),
+            (Open, Lost, Reply),
+            (Open, Body, Drain),
+            (ReadType, Stored, Reply),
+            (Drain, Stored, Drain),
+            (Closed, Taken, Drain),
+        ] {
+            assert!(!legal(from, cause, to), "{from:?} {cause:?} {to:?}");
+        }
+        let step = Transition {
+            from: Open,
+            cause: Lost,
+            to: Closed,
+        };
+        assert_eq!(step.to_string(), "Open --Lost--> Closed");
+    }
+
     /// The diagram has one arrow a pair of states, and names every cause on it.
     #[test]
     fn the_diagram_in_the_docs_shows_these_rows_and_no_others() {

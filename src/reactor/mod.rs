@@ -210,7 +210,7 @@ impl<T> Reactor<T> {
         for event in &events {
             match Token::from_mio(event.token()) {
                 None => woken = true,
-                Some(token) => self.event(token, event),
+                Some(token) => self.add(token, event.into()),
             }
         }
         self.events = Some(events);
@@ -220,11 +220,42 @@ impl<T> Reactor<T> {
         }
         if woken {
             self.waker.answer();
+        }
+        self.work(handler, woken, asked);
+        Ok(())
+    }
+
+    /// A turn whose events somebody else has: a trial that makes up sockets and the time. Between
+    /// `asked` and `now` it looked for events, and these are all that there were.
+    pub fn turn_with(
+        &mut self,
+        handler: &mut impl Handler<T>,
+        events: impl IntoIterator<Item = (Token, Readiness)>,
+        woken: bool,
+        (asked, now): (Moment, Moment),
+    ) {
+        self.now = now;
+        for (token, ready) in events {
+            self.add(token, ready);
+        }
+        self.work(handler, woken, asked);
+    }
+
+    /// When the next turn is due though no event comes: at once, at a deadline, or never.
+    pub fn next_turn(&self) -> Option<Moment> {
+        match self.queue.is_empty() {
+            true => self.wheel.next(),
+            false => Some(self.now),
+        }
+    }
+
+    /// What follows on a poll.
+    fn work(&mut self, handler: &mut impl Handler<T>, woken: bool, asked: Moment) {
+        if woken {
             handler.woken(self);
         }
         self.visit_ready(handler);
         self.visit_expired(handler, asked);
-        Ok(())
     }
 
     /// How long a poll may wait: not at all while somebody stands in the queue.
@@ -240,9 +271,9 @@ impl<T> Reactor<T> {
         }
     }
 
-    fn event(&mut self, token: Token, event: &mio::event::Event) {
+    fn add(&mut self, token: Token, ready: Readiness) {
         if let Some(slot) = self.slot(token) {
-            slot.ready.add(event);
+            slot.ready.add(ready);
             self.queue(token);
         }
     }

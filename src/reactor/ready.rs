@@ -18,10 +18,20 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    pub(super) fn add(&mut self, event: &mio::event::Event) {
-        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
-        self.read_closed |= event.is_read_closed() || event.is_error();
+    pub(super) fn add(&mut self, news: Readiness) {
+        self.readable |= news.readable;
+        self.writable |= news.writable;
+        self.read_closed |= news.read_closed;
+    }
+}
+
+impl From<&mio::event::Event> for Readiness {
+    fn from(event: &mio::event::Event) -> Readiness {
+        Readiness {
+            readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+            writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+            read_closed: event.is_read_closed() || event.is_error(),
+        }
     }
 }
 

@@ -209,3 +209,39 @@ fn no_wake_is_lost_among_many_that_count_as_one() {
         }
     });
 }
+
+#[test]
+fn a_turn_with_events_and_a_time_that_are_made_up_visits_those_whom_they_are_about() {
+    let mut reactor = Reactor::new().expect("a reactor");
+    let mut log = Log::default();
+    let at = |ms| Moment::after_start(Duration::from_millis(ms));
+    let pairs: Vec<_> = (0..2)
+        .map(|_| UnixStream::pair().expect("a pair"))
+        .collect();
+    let mut tokens = Vec::new();
+    let mut peers = Vec::new();
+    for (ours, peer) in pairs {
+        let waits = |s| Entry {
+            deadline: Some(at(500)),
+            ..entry(s)
+        };
+        tokens.push(reactor.insert(ours, waits).expect("room"));
+        peers.push(peer);
+    }
+    assert_eq!(reactor.next_turn(), Some(reactor.now()), "both are new");
+    reactor.turn_with(&mut log, [], false, (at(1), at(1)));
+    assert_eq!(std::mem::take(&mut log.visits), tokens);
+    assert!(reactor.next_turn().is_some_and(|next| next <= at(501)));
+    let readable = Readiness {
+        readable: true,
+        ..Readiness::default()
+    };
+    reactor.turn_with(&mut log, [(tokens[1], readable)], true, (at(2), at(3)));
+    assert_eq!(std::mem::take(&mut log.visits), [tokens[1]]);
+    assert_eq!((log.woken, reactor.now()), (1, at(3)));
+    // What came behind the look for events doesn't let a deadline pass.
+    reactor.turn_with(&mut log, [], false, (at(400), at(900)));
+    assert!(log.visits.is_empty());
+    reactor.turn_with(&mut log, [], false, (at(900), at(900)));
+    assert_eq!(log.visits.len(), 2);
+}

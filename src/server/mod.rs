@@ -34,6 +34,7 @@ mod changing;
 mod config;
 mod descriptors;
 mod hub;
+mod listening;
 mod per_ip;
 mod protocol;
 mod stopping;
@@ -46,7 +47,7 @@ use std::thread::{self, JoinHandle};
 use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
-use crate::net::{Address, Listener, Sharing, Tuning};
+use crate::net::{Address, Listener};
 use crate::observe::trace::Record;
 use crate::observe::{Counters, Snapshot, Tracer};
 use crate::proto::{Code, Fault, Receipt};
@@ -57,6 +58,7 @@ pub use changing::Changer;
 pub use config::Config;
 pub use descriptors::{Connections, possible_connections, raise_descriptor_limit};
 use hub::{Entry, Hub};
+pub use listening::Listening;
 pub use protocol::{Full, Piecemeal, Protocol};
 pub use stopping::{Ended, Stopper};
 pub use workers::Workers;
@@ -128,14 +130,6 @@ pub enum Event<'a> {
     },
 }
 
-/// Which part of a process's servers one is.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    /// How many there are.
-    of: usize,
-    sharing: Sharing,
-}
-
 /// How a server's run went.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
@@ -166,40 +160,25 @@ impl<S: Store, P: Protocol> Server<S, P> {
     /// # Errors
     /// Those of [`Server::bind`].
     pub fn bind_with(config: Config, protocol: P, store: S) -> io::Result<Server<S, P>> {
-        let all = Part {
-            of: 1,
-            sharing: Sharing::Alone,
-        };
-        Server::bind_part(config, protocol, store, all)
+        let Listening { config, sockets } = Listening::bind(config, 1)?;
+        Server::with_listeners(
+            config,
+            (protocol, store),
+            sockets.into_iter().flatten().collect(),
+            1,
+        )
     }
 
-    fn bind_part(
+    /// One of so many servers of the process, with sockets that listen.
+    fn with_listeners(
         mut config: Config,
-        protocol: P,
-        mut store: S,
-        part: Part,
+        (protocol, mut store): (P, S),
+        listeners: Vec<Listener>,
+        servers: usize,
     ) -> io::Result<Server<S, P>> {
         let mut reactor = Reactor::new()?;
-        let share = |rate: u64| rate.div_ceil(part.of as u64);
+        let share = |rate: u64| rate.div_ceil(servers as u64);
         config.limit_rate = config.limit_rate.map(share);
-        let tuning = Tuning {
-            unacknowledged: config.rules.deadlines.stall,
-            brief: false,
-        };
-        let mut listeners = Vec::new();
-        for (number, socket) in (1..).zip(&*config.inherited) {
-            let adopted = socket.try_clone();
-            let adopted = adopted.and_then(|socket| Listener::adopt(socket, tuning));
-            listeners.push(adopted.map_err(|error| {
-                let text = format!("can't listen on socket {number} of those handed over: {error}");
-                io::Error::new(error.kind(), text)
-            })?);
-        }
-        if config.inherited.is_empty() {
-            for address in &config.bind {
-                listeners.push(Listener::bind_shared(address, tuning, part.sharing)?);
-            }
-        }
         let addresses = listeners
             .iter()
             .map(|listener| listener.address().clone())
@@ -207,7 +186,7 @@ impl<S: Store, P: Protocol> Server<S, P> {
         let waker = reactor.waker();
         let stopper = Stopper::new(waker.clone());
         store.set_wake(Box::new(move || waker.wake()));
-        let connections = descriptors::share(config.max_connections, part.of);
+        let connections = descriptors::share(config.max_connections, servers);
         let speaking = (protocol, store);
         let hub = Hub::new(
             &mut reactor,

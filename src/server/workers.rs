@@ -11,8 +11,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Changer, Config, Connections, Ended, Event, Piecemeal, Server, Summary};
-use crate::net::{Address, Sharing};
+use super::{Changer, Config, Connections, Ended, Event, Listening, Piecemeal, Server, Summary};
 use crate::store::Store;
 
 /// Servers that share their addresses.
@@ -31,47 +30,40 @@ where
     /// So many servers, at least one; `open` is called for the store of each.
     ///
     /// # Errors
-    /// Those of [`Server::bind`] and of `open`; and where there are several, a Unix socket, which
-    /// can't be shared so.
+    /// Those of [`Listening::bind`] and of [`Workers::of`].
     pub fn bind(
         config: Config,
         count: usize,
+        open: impl FnMut() -> io::Result<S>,
+    ) -> io::Result<Workers<S>> {
+        Workers::of(Listening::bind(config, count)?, open)
+    }
+
+    /// Servers for sockets that listen already; `open` is called for the store of each.
+    ///
+    /// # Errors
+    /// Those of `open`; and where [`Config::signals`](super::Config::signals) is set, when the
+    /// handlers can't be installed.
+    pub fn of(
+        listening: Listening,
         mut open: impl FnMut() -> io::Result<S>,
     ) -> io::Result<Workers<S>> {
-        let count = count.max(1);
-        let unix = |address: &&Address| matches!(address, Address::Unix(_));
-        if let Some(address) = config
-            .bind
-            .iter()
-            .find(unix)
-            .filter(|_| count > 1 && config.inherited.is_empty())
-        {
-            return Err(io::Error::other(format!(
-                "{address} can't be shared by several workers: they need TCP addresses"
-            )));
-        }
-        let (protocol, sharing) = (Piecemeal::new(config.rules), |index| match (count, index) {
-            (1, _) => Sharing::Alone,
-            (_, 0) => Sharing::First,
-            _ => Sharing::Further,
-        });
-        let part = |index| super::Part {
-            of: count,
-            sharing: sharing(index),
-        };
-        let first = Server::bind_part(config.clone(), protocol.clone(), open()?, part(0))?;
-        let mut others = Vec::new();
-        for index in 1..count {
+        let Listening { config, sockets } = listening;
+        let (protocol, count) = (Piecemeal::new(config.rules), sockets.len());
+        let mut servers = Vec::new();
+        for (index, sockets) in sockets.into_iter().enumerate() {
             let config = Config {
-                // With their real ports.
-                bind: first.addresses().to_vec(),
-                signals: false,
+                signals: config.signals && index == 0,
                 ..config.clone()
             };
-            let mut server = Server::bind_part(config, protocol.clone(), open()?, part(index))?;
-            server.hub.counters = first.counters();
-            server.hub.per_ip = first.hub.per_ip.clone();
-            others.push(server);
+            let speaking = (protocol.clone(), open()?);
+            servers.push(Server::with_listeners(config, speaking, sockets, count)?);
+        }
+        let mut others = servers.split_off(1);
+        let first = servers.pop().expect("there is at least one");
+        for other in &mut others {
+            other.hub.counters = first.counters();
+            other.hub.per_ip = first.hub.per_ip.clone();
         }
         Ok(Workers { first, others })
     }

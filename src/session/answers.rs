@@ -1,10 +1,11 @@
 //! The store's news, as they concern one session.
 
 use super::{Note, Session, Surroundings};
+use crate::net::Duplex;
 use crate::proto::{Begun, Machine, Receipt, Ticket};
 use crate::store::{Done, Error, Store};
 
-impl<M: Machine, S: Store> Session<M, S> {
+impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// The store has news. Visit the session afterwards.
     pub fn hear(&mut self, done: Done, around: &mut Surroundings<'_, S>) {
         match done {

@@ -14,7 +14,7 @@ mod tracing;
 
 use std::collections::VecDeque;
 
-use crate::net::{Address, Stream, Throttle};
+use crate::net::{Address, Duplex, Stream, Throttle};
 use crate::observe::{Counters, Watch};
 use crate::proto::{Code, Fault, Machine, Moment, Order, Receipt, Stop, Ticket};
 use crate::reactor::{Readiness, Token, Visit};
@@ -40,10 +40,10 @@ const LAST_BYTES: u64 = 16 << 20;
 /// at once, and only kept where the machine has to wait; so this bounds what a connection keeps.
 const HEADER_READ: usize = 16 << 10;
 
-/// One connection at work.
+/// One connection at work. Its socket is a [`Stream`] wherever bytes really travel.
 #[derive(Debug)]
-pub struct Session<M, S: Store> {
-    stream: Stream,
+pub struct Session<M, S: Store, T = Stream> {
+    stream: T,
     peer: Address,
     machine: M,
     /// Boxed, like all that an idle connection doesn't have.
@@ -107,9 +107,9 @@ pub enum Note {
     Failed(Code, String),
 }
 
-impl<M: Machine, S: Store> Session<M, S> {
+impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// A session for a stream that was just connected.
-    pub fn new(stream: Stream, peer: Address, machine: M) -> Session<M, S> {
+    pub fn new(stream: T, peer: Address, machine: M) -> Session<M, S, T> {
         Session {
             stream,
             peer,
@@ -135,6 +135,13 @@ impl<M: Machine, S: Store> Session<M, S> {
         self.committing > 0 || self.machine.progress().under_way
     }
 
+    /// Bytes that it holds: what was read and isn't wanted yet, and what is to be sent. What is read
+    /// and kept is never more than one read for a header.
+    pub fn held(&self) -> (usize, usize) {
+        let kept = self.kept.as_ref().map_or(0, |kept| kept.len());
+        (kept, self.machine.output().len())
+    }
+
     /// Moves what can be moved.
     pub fn visit(&mut self, ready: &mut Readiness, around: &mut Surroundings<'_, S>) -> Visit {
         self.excuse_wait(around);
@@ -144,11 +151,13 @@ impl<M: Machine, S: Store> Session<M, S> {
             self.machine.handle_taken_over(around.now);
             visit = self.pump(ready, around);
         }
-        let deadline = self.machine.deadline();
-        if visit != Visit::Close
-            && deadline.is_some_and(|until| until <= around.now)
-            && !around.is_held_back()
-        {
+        if self.is_due(visit, around) && !ready.readable {
+            // Urgent data, or descriptors sent along, cut a read short: the socket was taken for
+            // empty while it wasn't. Before anybody is blamed, it is asked.
+            ready.readable = true;
+            visit = self.pump(ready, around);
+        }
+        if self.is_due(visit, around) {
             self.machine.handle_deadline(around.now);
             visit = self.pump(ready, around);
         }
@@ -160,6 +169,14 @@ impl<M: Machine, S: Store> Session<M, S> {
             around.notes.push(Note::Refused(fault));
         }
         visit
+    }
+
+    /// Whether the machine's deadline has passed, and it is the peer that let it pass.
+    fn is_due(&self, visit: Visit, around: &Surroundings<'_, S>) -> bool {
+        let deadline = self.machine.deadline();
+        visit != Visit::Close
+            && deadline.is_some_and(|until| until <= around.now)
+            && !around.is_held_back()
     }
 
     /// Whether another connection has asked for the open upload, and all that came here has been

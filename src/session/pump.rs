@@ -1,15 +1,16 @@
 //! The work of one visit.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
 
 use super::{BUDGET, CLAIM, HEADER_READ, MESSAGE, Note, Session, Surroundings};
+use crate::net::Duplex;
 use crate::observe::trace::What;
 use crate::proto::{Action, Begun, Machine, Order, Want};
 use crate::reactor::{Readiness, Visit};
 use crate::store::{Error, Opening, Reserved, Store};
 
-impl<M: Machine, S: Store> Session<M, S> {
+impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// Moves bytes until the socket blocks, the machine waits, or the budget is spent.
     pub(super) fn pump(
         &mut self,
@@ -80,8 +81,8 @@ impl<M: Machine, S: Store> Session<M, S> {
                 around.has_read(got);
                 self.trace(around, || What::Read { bytes: got as u64 });
                 // A stream that gives less than was asked for is empty: see Readiness. (But for
-                // urgent data, or descriptors sent along, which cut a read short; a peer that
-                // sends such things waits for its deadline.)
+                // urgent data, or descriptors sent along, which cut a read short; what a peer
+                // sends behind such things is found with its next bytes, or at its deadline.)
                 if got < most && !ready.read_closed {
                     ready.readable = false;
                 }

@@ -9,7 +9,7 @@
 use std::io;
 
 use super::{Session, Surroundings};
-use crate::net::Pipe;
+use crate::net::{Duplex, Pipe};
 use crate::observe::trace::What;
 use crate::proto::Machine;
 use crate::reactor::Readiness;
@@ -69,7 +69,7 @@ impl Splice {
     }
 }
 
-impl<M: Machine, S: Store> Session<M, S> {
+impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// Moves part of a body by way of the pipe, at most so many bytes. Returns whether it did anything; if not, the bytes
     /// are to be read.
     pub(super) fn splice(
@@ -88,7 +88,7 @@ impl<M: Machine, S: Store> Session<M, S> {
         };
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(allowed);
         around.counters.reads.add(1);
-        match pipe.fill(&self.stream, most) {
+        match self.stream.splice(&mut pipe, most) {
             Ok(None) => {
                 around.splice.splicing = Splicing::Never;
                 return false;

@@ -2,6 +2,7 @@
 //! blamed for the wait. Where there is no limit, each call costs one branch.
 
 use super::{Session, Surroundings};
+use crate::net::Duplex;
 use crate::proto::Machine;
 use crate::store::Store;
 
@@ -39,7 +40,7 @@ impl<S: Store> Surroundings<'_, S> {
     }
 }
 
-impl<M: Machine, S: Store> Session<M, S> {
+impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// Tells the machine how long the session has waited for its turn, when that has come.
     pub(super) fn excuse_wait(&mut self, around: &Surroundings<'_, S>) {
         let throttle = around.throttle.as_ref();

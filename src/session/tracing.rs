@@ -1,11 +1,12 @@
 //! What a session tells whoever watches it. Where nobody does, each call costs one branch.
 
 use super::{Session, Surroundings};
+use crate::net::Duplex;
 use crate::observe::trace::What;
 use crate::proto::{Machine, Position};
 use crate::store::Store;
 
-impl<M: Machine, S: Store> Session<M, S> {
+impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// Tells of something, behind the steps that were taken before it.
     pub(super) fn trace(&mut self, around: &mut Surroundings<'_, S>, what: impl FnOnce() -> What) {
         if around.trace.is_none() {

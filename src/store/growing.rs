@@ -144,7 +144,8 @@ impl GrowingUpload {
             (None, _) | (_, Conflict::Error) => self.move_to_free(self.name.clone())?,
             (_, Conflict::Overwrite) => self.replace()?,
             (Some(wanted), Conflict::Rename) => {
-                let names = (2..TRIES).map(|number| wanted.numbered(number).to_string());
+                let names = (2..TRIES).map_while(|number| wanted.numbered(number));
+                let names = names.map(|name| name.to_string());
                 let moved = std::iter::once(self.name.clone())
                     .chain(names)
                     .map(|name| self.move_to_free(name))

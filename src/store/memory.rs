@@ -149,7 +149,8 @@ impl MemoryStore {
                 (Some(there), _) if digest.is_some() && *there == upload.bytes => name.to_string(),
                 (Some(_), Conflict::Error) => return Err(Error::Exists),
                 (Some(_), Conflict::Rename) => (2..)
-                    .map(|number| name.numbered(number).to_string())
+                    .map_while(|number| name.numbered(number))
+                    .map(|name| name.to_string())
                     .find(|name| !files.contains_key(name))
                     .ok_or(Error::Exists)?,
             },

@@ -24,6 +24,7 @@ pub use folder::FolderStore;
 pub use growing::GrowingStore;
 pub use journal::Journal;
 pub use memory::MemoryStore;
+pub use place::make_folders;
 
 /// Uploads up to this size are committed in the order in which that was asked for; a larger one
 /// may be overtaken, so that small ones don't wait for its disk.

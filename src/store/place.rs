@@ -1,9 +1,14 @@
-//! Giving a file a name that must be free.
+//! Giving a file a name that must be free, and making the folder that all are in.
 
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
+
+use crate::proto::text::escaped;
 
 /// Moves a file from one name to another that must be free: (folder, name) each.
 pub(super) fn move_to_free_name(
@@ -15,8 +20,47 @@ pub(super) fn move_to_free_name(
         // File systems that can't do it so have links.
         Err(Errno::INVAL | Errno::NOSYS) => {
             rustix::fs::linkat(&from, old, &to, new, AtFlags::empty())?;
-            rustix::fs::unlinkat(&from, old, AtFlags::empty())
+            // The file has its name, and must not be refused any more. Its other one is nobody's,
+            // and goes with the next sweep.
+            let _ = rustix::fs::unlinkat(&from, old, AtFlags::empty());
+            Ok(())
         }
         moved => moved,
     }
+}
+
+/// Makes a folder and those above it that are missing, and returns those that it has made, the
+/// uppermost first. Each is synced into its parent: it must survive what its files survive.
+///
+/// # Errors
+/// Where one can't be made; the error names the folder.
+pub fn make_folders(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut made = Vec::new();
+    make(path, &mut made).map_err(|error| {
+        let shown = escaped(path.as_os_str().as_encoded_bytes());
+        io::Error::new(
+            error.kind(),
+            format!("can't make the folder {shown}: {error}"),
+        )
+    })?;
+    Ok(made)
+}
+
+fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    make(parent, made)?;
+    match fs::create_dir(path) {
+        // Another server may have made it in between.
+        Err(error) if !path.is_dir() => return Err(error),
+        Err(_) => {}
+        Ok(()) => made.push(path.to_owned()),
+    }
+    File::open(parent)?.sync_all()
 }

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockFilter, Socket, Type};
 
 use super::GUARD;
 
@@ -80,6 +80,21 @@ impl Client {
         self.socket.set_linger(none).expect("a socket");
     }
 
+    /// From now on hears nothing of the server, and so acknowledges nothing either. To the server it
+    /// is a machine that lost its power, as long as nothing is sent and this isn't dropped.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn go_dark(&self) {
+        // One instruction: of each packet, keep 0 bytes.
+        let filter = [SockFilter::new(0x06, 0, 0, 0)];
+        self.socket.attach_filter(&filter).expect("a TCP socket");
+    }
+
+    /// Sends a byte that is to overtake the others.
+    pub(crate) fn send_urgent(&mut self, byte: u8) {
+        let sent = self.socket.send_out_of_band(&[byte]);
+        assert_eq!(sent.expect("the server takes bytes"), 1);
+    }
+
     /// The next bytes, so many of them.
     pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
@@ -120,7 +135,7 @@ impl Client {
         assert_eq!(header[0], 1, "every reply is a STRING");
         let mut text = vec![0; usize::from(u16::from_le_bytes([header[1], header[2]]))];
         self.socket.read_exact(&mut text).expect("the whole reply");
-        Reply(String::from_utf8(text).expect("a reply is text"))
+        Reply::of(text)
     }
 
     /// The next reply, if the connection is there for one. A silence fails the test.
@@ -183,11 +198,39 @@ impl Client {
     }
 }
 
+impl From<UnixStream> for Client {
+    fn from(stream: UnixStream) -> Client {
+        let socket = Socket::from(stream);
+        socket.set_read_timeout(Some(GUARD)).expect("a socket");
+        Client { socket }
+    }
+}
+
 /// A reply's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply(String);
 
 impl Reply {
+    /// The replies in these bytes, all of which have to be whole.
+    pub(crate) fn all_in(mut bytes: &[u8]) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        while let [kind, low, high, rest @ ..] = bytes {
+            assert_eq!(*kind, 1, "every reply is a STRING");
+            let length = usize::from(u16::from_le_bytes([*low, *high]));
+            let (text, others) = rest.split_at_checked(length).expect("a whole reply");
+            let text = String::from_utf8(text.to_vec()).expect("a reply is text");
+            replies.push(Reply(text));
+            bytes = others;
+        }
+        assert!(bytes.is_empty(), "half a reply");
+        replies
+    }
+
+    /// That of a STRING's body.
+    pub(crate) fn of(text: Vec<u8>) -> Reply {
+        Reply(String::from_utf8(text).expect("a reply is text"))
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.0
     }

@@ -7,17 +7,20 @@
 
 mod bench;
 mod client;
+mod crowd;
 mod fake;
 mod lines;
 mod messages;
 mod proxy;
 mod server;
 mod tools;
+mod watching;
 
 use std::time::Duration;
 
 pub(crate) use bench::{NUMBERS, bench, errors, figures, number};
 pub(crate) use client::{Client, Reply};
+pub(crate) use crowd::{Crowd, Told};
 pub(crate) use fake::{Fake, Peer};
 pub(crate) use lines::Lines;
 pub(crate) use messages::{data, data_eof, data_header, digest, end, put, string};
@@ -26,6 +29,7 @@ pub(crate) use server::{Server, Starter};
 pub(crate) use tools::{
     ClosedPort, Ran, command, piecemeal, piecemeal_with_input, signal, skipped,
 };
+pub(crate) use watching::wait_until;
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_piecemeal");

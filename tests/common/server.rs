@@ -236,6 +236,25 @@ impl Server {
         signal(&self.child, which);
     }
 
+    /// Has whoever traces it let it go, wherever it is held at that moment.
+    pub(crate) fn end_tracing(&self) {
+        let tracer = || {
+            let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+            let status = fs::read_to_string(status).ok()?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("TracerPid:"));
+            Pid::from_raw(line?.trim().parse().ok()?)
+        };
+        if let Some(tracer) = tracer() {
+            // It may have ended by itself, which is as good.
+            let _ = rustix::process::kill_process(tracer, Signal::KILL);
+        }
+        while tracer().is_some() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits until it has ended by itself. Its standard error ends then, which the guard of
     /// [`Lines`] is on.
     pub(crate) fn wait(&mut self) -> ExitStatus {
@@ -265,6 +284,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // What a tracer holds doesn't even hear of its death.
+        self.end_tracing();
         // It may have ended already, which is no failure.
         let _ = self.child.kill();
         let _ = self.child.wait();

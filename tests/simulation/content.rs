@@ -1,47 +1,50 @@
-//! What is in a file, without its bytes: spans of a content that has a number, and a digest that
-//! stands for them.
+//! What is in the files: pieces of one block of random bytes, so that a content costs nothing to
+//! make, and none is a part of another by chance.
+
+use std::sync::LazyLock;
 
 use piecemeal::proto::Digest;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
-use super::link::Span;
+/// Bytes that contents are pieces of, and so the most that one has.
+const BLOCK: usize = 8 << 20;
 
-/// The digest that stands for a content. An empty file has the same, whosesoever it is.
-pub(crate) fn digest(content: u32, size: u64) -> Digest {
-    let mut bytes = [0; 32];
-    if size > 0 {
-        bytes[..4].copy_from_slice(&content.to_le_bytes());
-        bytes[8..16].copy_from_slice(&size.to_le_bytes());
-        bytes[31] = 1;
+static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut bytes = vec![0; BLOCK];
+    SmallRng::seed_from_u64(0).fill(&mut bytes[..]);
+    bytes
+});
+
+/// The bytes of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    from: usize,
+    pub(crate) size: usize,
+}
+
+impl Content {
+    /// So many bytes, from anywhere.
+    pub(crate) fn new(size: usize, rng: &mut SmallRng) -> Content {
+        let from = rng.random_range(0..=BLOCK - size);
+        Content { from, size }
     }
-    Digest(bytes)
-}
 
-pub(super) fn length(data: &[Span]) -> u64 {
-    data.iter().map(|span| span.len).sum()
-}
+    /// The first half of it.
+    pub(crate) fn halved(self) -> Content {
+        let size = self.size / 2;
+        Content { size, ..self }
+    }
 
-pub(super) fn digest_of(data: &[Span]) -> Digest {
-    match data {
-        [] => digest(0, 0),
-        [span] if span.at == 0 => digest(span.content, span.len),
-        _ => Digest([0xee; 32]),
+    pub(crate) fn bytes(self) -> &'static [u8] {
+        &BYTES[self.from..][..self.size]
+    }
+
+    pub(crate) fn digest(self) -> Digest {
+        digest(self.bytes())
     }
 }
 
-pub(super) fn append(data: &mut Vec<Span>, span: Span) {
-    match data.last_mut() {
-        _ if span.len == 0 => {}
-        Some(last) if last.content == span.content && last.at + last.len == span.at => {
-            last.len += span.len;
-        }
-        _ => data.push(span),
-    }
-}
-
-pub(super) fn truncate(data: &mut Vec<Span>, mut most: u64) {
-    data.retain_mut(|span| {
-        span.len = span.len.min(most);
-        most -= span.len;
-        span.len > 0
-    });
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
+    Digest(blake3::hash(bytes).into())
 }

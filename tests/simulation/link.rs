@@ -1,116 +1,117 @@
-//! The wire between a client and the server: two pipes that may be cut anywhere, stand still or
-//! end. A body's bytes are never made: a span says whose they are, so a gigabyte costs nothing.
+//! One direction of a connection: bytes on their way, and bytes that have come and wait.
 
 use std::collections::VecDeque;
 
 use piecemeal::proto::Moment;
 
-/// So many bytes of a file's content, from an offset on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) content: u32,
-    pub(crate) at: u64,
-    pub(crate) len: u64,
-}
-
-/// Bytes on their way.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    Raw(VecDeque<u8>),
-    Body(Span),
-}
-
-/// One direction of a connection.
+/// Bytes that go one way.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    pub(crate) pieces: VecDeque<Piece>,
-    held: u64,
-    capacity: u64,
-    /// Whether the writing side has shut it down.
-    pub(crate) ended: bool,
-    /// Nothing is read from it before this.
-    pub(crate) stalled_until: Moment,
+    /// All that was sent and not read, and how many of them have come.
+    bytes: VecDeque<u8>,
+    arrived: usize,
+    /// When the others come: so many at a time.
+    flight: VecDeque<(Moment, usize)>,
+    capacity: usize,
+    /// When the end of the stream comes, where its sender has ended it.
+    end: Option<Moment>,
+    pub(crate) has_ended: bool,
+    /// Nothing comes before this.
+    held_until: Moment,
+    /// Bytes that came out.
+    pub(crate) read: u64,
 }
 
 impl Pipe {
-    pub(crate) fn new(capacity: u64) -> Pipe {
+    pub(crate) fn new(capacity: usize) -> Pipe {
         Pipe {
-            pieces: VecDeque::new(),
-            held: 0,
+            bytes: VecDeque::new(),
+            arrived: 0,
+            flight: VecDeque::new(),
             capacity,
-            ended: false,
-            stalled_until: Moment::START,
+            end: None,
+            has_ended: false,
+            held_until: Moment::START,
+            read: 0,
         }
     }
 
-    pub(crate) fn room(&self) -> u64 {
-        self.capacity.saturating_sub(self.held)
+    pub(crate) fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.bytes.len())
     }
 
-    pub(crate) fn push_raw(&mut self, bytes: &[u8]) {
-        self.held += bytes.len() as u64;
-        match self.pieces.back_mut() {
-            Some(Piece::Raw(last)) => last.extend(bytes),
-            _ => self
-                .pieces
-                .push_back(Piece::Raw(bytes.iter().copied().collect())),
+    /// Bytes that can be read now.
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived
+    }
+
+    /// Whether anything is on its way, or waits to be read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8], comes: Moment) {
+        let last = self.flight.back().map_or(Moment::START, |(at, _)| *at);
+        self.bytes.extend(bytes);
+        self.flight.push_back((comes.max(last), bytes.len()));
+    }
+
+    /// Nothing more is sent.
+    pub(crate) fn end(&mut self, comes: Moment) {
+        let last = self.flight.back().map_or(Moment::START, |(at, _)| *at);
+        self.end.get_or_insert(comes.max(last));
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Lets nothing come for a while.
+    pub(crate) fn hold(&mut self, until: Moment) {
+        self.held_until = self.held_until.max(until);
+    }
+
+    /// When something comes next.
+    pub(crate) fn next(&self) -> Option<Moment> {
+        let end = self.end.filter(|_| !self.has_ended);
+        let next = self.flight.front().map(|(at, _)| *at).or(end)?;
+        Some(next.max(self.held_until))
+    }
+
+    /// What is due comes. Says whether bytes came, and whether the end did.
+    pub(crate) fn deliver(&mut self, now: Moment) -> (bool, bool) {
+        if now < self.held_until {
+            return (false, false);
         }
-    }
-
-    pub(crate) fn push_body(&mut self, span: Span) {
-        self.held += span.len;
-        self.pieces.push_back(Piece::Body(span));
-    }
-
-    /// The text bytes that stand at the front, if any do.
-    pub(crate) fn raw(&mut self) -> Option<&[u8]> {
-        match self.pieces.front_mut()? {
-            Piece::Raw(bytes) => Some(bytes.make_contiguous()),
-            Piece::Body(_) => None,
+        let before = self.arrived;
+        while let Some((at, bytes)) = self.flight.front()
+            && *at <= now
+        {
+            self.arrived += bytes;
+            self.flight.pop_front();
         }
+        let is_over = !self.has_ended && self.flight.is_empty();
+        let ends = is_over && self.end.is_some_and(|end| end <= now);
+        self.has_ended |= ends;
+        (self.arrived > before, ends)
     }
 
-    /// Takes up to so many bytes of a body from the front; text counts as a content nobody has.
-    pub(crate) fn take_body(&mut self, most: u64) -> Option<Span> {
-        match self.pieces.front_mut()? {
-            Piece::Raw(bytes) => {
-                let len = most.min(bytes.len() as u64);
-                self.consume_raw(usize::try_from(len).expect("it was a usize"));
-                let content = u32::MAX;
-                Some(Span {
-                    content,
-                    at: 0,
-                    len,
-                })
-            }
-            Piece::Body(span) => {
-                let len = most.min(span.len);
-                let taken = Span { len, ..*span };
-                span.at += len;
-                span.len -= len;
-                if span.len == 0 {
-                    self.pieces.pop_front();
-                }
-                self.held -= len;
-                Some(taken)
-            }
-        }
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> usize {
+        let most = into.len().min(self.arrived);
+        let (front, back) = self.bytes.as_slices();
+        let first = most.min(front.len());
+        into[..first].copy_from_slice(&front[..first]);
+        into[first..most].copy_from_slice(&back[..most - first]);
+        self.bytes.drain(..most);
+        self.arrived -= most;
+        self.read += most as u64;
+        most
     }
 
-    pub(crate) fn consume_raw(&mut self, count: usize) {
-        if let Some(Piece::Raw(bytes)) = self.pieces.front_mut() {
-            bytes.drain(..count);
-            self.held -= count as u64;
-            if bytes.is_empty() {
-                self.pieces.pop_front();
-            }
-        }
-    }
-
-    /// Throws away what is on its way, and ends.
-    pub(crate) fn cut(&mut self) {
-        self.pieces.clear();
-        self.held = 0;
-        self.ended = true;
+    /// What is on its way, or was not read, is lost.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.flight.clear();
+        self.arrived = 0;
     }
 }

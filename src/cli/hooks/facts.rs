@@ -8,7 +8,7 @@ use piecemeal::net::Address;
 use piecemeal::proto::Receipt;
 use piecemeal::proto::text::escaped;
 use piecemeal::store::journal::entry::timestamp_of;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A stored file, as the loop's thread puts it down: what it is made into takes longer, and is
 /// others' work.
@@ -19,17 +19,24 @@ pub(super) struct Facts {
     time: SystemTime,
 }
 
-/// The same as a hook reads it. The keys are those of the journal, and `path`.
-#[derive(Debug, Serialize)]
-struct Told<'a> {
+/// The same as words, as they go to the process that runs hooks. The keys are those of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Told {
     time: String,
-    name: &'a str,
-    path: String,
+    pub(super) name: String,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     blake3: Option<String>,
     durable: bool,
     peer: String,
+}
+
+/// And as a hook reads them.
+#[derive(Serialize)]
+struct WithPath<'a> {
+    #[serde(flatten)]
+    told: &'a Told,
+    path: String,
 }
 
 impl Facts {
@@ -41,34 +48,36 @@ impl Facts {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.receipt.name
-    }
-
     pub(super) fn shown_name(&self) -> String {
-        escaped(self.name()).to_string()
+        escaped(&self.receipt.name).to_string()
     }
 
-    fn digest(&self) -> Option<String> {
-        self.receipt.digest.map(|digest| digest.to_string())
+    pub(super) fn told(&self) -> Told {
+        Told {
+            time: timestamp_of(self.time),
+            name: self.receipt.name.clone(),
+            size: self.receipt.size,
+            blake3: self.receipt.digest.map(|digest| digest.to_string()),
+            durable: self.receipt.durable,
+            peer: self.peer.to_string(),
+        }
     }
+}
 
+impl Told {
     /// The facts as variables. They have a prefix of their own, since a flag's variable would be
     /// taken for the flag where a hook calls this very program.
     pub(super) fn variables(&self, path: &Path) -> Vec<(&'static str, OsString)> {
-        let durable = if self.receipt.durable { "yes" } else { "no" };
+        let durable = if self.durable { "yes" } else { "no" };
         let mut variables = vec![
-            ("PIECEMEAL_STORED_TIME", timestamp_of(self.time).into()),
-            ("PIECEMEAL_STORED_NAME", self.receipt.name.clone().into()),
+            ("PIECEMEAL_STORED_TIME", self.time.clone().into()),
+            ("PIECEMEAL_STORED_NAME", self.name.clone().into()),
             ("PIECEMEAL_STORED_PATH", path.into()),
-            (
-                "PIECEMEAL_STORED_SIZE",
-                self.receipt.size.to_string().into(),
-            ),
+            ("PIECEMEAL_STORED_SIZE", self.size.to_string().into()),
             ("PIECEMEAL_STORED_DURABLE", durable.into()),
-            ("PIECEMEAL_STORED_PEER", self.peer.to_string().into()),
+            ("PIECEMEAL_STORED_PEER", self.peer.clone().into()),
         ];
-        if let Some(digest) = self.digest() {
+        if let Some(digest) = &self.blake3 {
             variables.push(("PIECEMEAL_STORED_BLAKE3", digest.into()));
         }
         variables
@@ -76,15 +85,10 @@ impl Facts {
 
     /// The same as one JSON object in one line.
     pub(super) fn json(&self, path: &Path) -> String {
-        let told = Told {
-            time: timestamp_of(self.time),
-            name: self.name(),
+        let whole = WithPath {
+            told: self,
             path: path.to_string_lossy().into_owned(),
-            size: self.receipt.size,
-            blake3: self.digest(),
-            durable: self.receipt.durable,
-            peer: self.peer.to_string(),
         };
-        serde_json::to_string(&told).expect("text and numbers are always JSON") + "\n"
+        serde_json::to_string(&whole).expect("text and numbers are always JSON") + "\n"
     }
 }

@@ -4,6 +4,7 @@
 //! A file that is found to be there already, since its sender has asked again, is not stored, so no
 //! hook is run for it. Nothing here knows of sockets, or of the loop.
 
+pub(super) mod broker;
 mod facts;
 mod process;
 mod queue;
@@ -22,6 +23,7 @@ use piecemeal::server::{Ended, Event};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::units::{Limit, duration};
+use broker::Broker;
 use facts::Facts;
 use queue::{Dispatcher, Plan, Submitter};
 
@@ -61,17 +63,13 @@ pub(super) struct HookArguments {
 }
 
 impl HookArguments {
-    /// Gets ready to run them, if there are any. `dir` is there already.
+    /// Starts the process that runs them, if there are any. `dir` is there already.
     ///
     /// # Errors
     /// Where there is no such program, so that a slip shows at the start.
-    pub(super) fn start(&self, dir: &Path) -> io::Result<Hooks> {
-        let stopping = Arc::default();
+    pub(super) fn prepare(&self, dir: &Path) -> io::Result<Prepared> {
         let Some(program) = &self.on_stored else {
-            return Ok(Hooks {
-                dispatcher: None,
-                stopping,
-            });
+            return Ok(Prepared(None));
         };
         let plan = Plan {
             program: find(program)?,
@@ -80,9 +78,30 @@ impl HookArguments {
             jobs: self.hook_jobs.into(),
             timeout: self.hook_timeout.0,
         };
+        let broker = Broker::start(&plan).map_err(|error| {
+            io::Error::other(format!("can't start the process for hooks: {error}"))
+        })?;
+        Ok(Prepared(Some((plan, broker))))
+    }
+}
+
+/// Hooks whose process is there, and whose threads are not.
+#[derive(Debug)]
+pub(super) struct Prepared(Option<(Plan, Broker)>);
+
+impl Prepared {
+    /// Whether there are any.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// # Errors
+    /// Where there are no threads to be had.
+    pub(super) fn start(self) -> io::Result<Hooks> {
+        let dispatcher = self.0.map(|(plan, broker)| Dispatcher::start(plan, broker));
         Ok(Hooks {
-            dispatcher: Some(Dispatcher::start(plan)?),
-            stopping,
+            dispatcher: dispatcher.transpose()?,
+            stopping: Arc::default(),
         })
     }
 }

@@ -7,7 +7,6 @@ use std::io::{self, PipeReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -40,47 +39,33 @@ pub(super) type Outcome = Result<(), String>;
 /// A process group that can be killed as long as it is this one: its number is given to another
 /// once its first process was waited for.
 #[derive(Clone, Debug)]
-pub(super) struct Group(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    number: Mutex<Option<Pid>>,
-    killed: AtomicBool,
-}
+pub(super) struct Group(Arc<Mutex<Option<Pid>>>);
 
 impl Group {
     fn of(child: &Child) -> Group {
-        Group(Arc::new(Shared {
-            number: Mutex::new(Some(Pid::from_child(child))),
-            killed: AtomicBool::new(false),
-        }))
+        Group(Arc::new(Mutex::new(Some(Pid::from_child(child)))))
     }
 
     /// Kills all of it.
     pub(super) fn kill(&self) {
-        self.0.killed.store(true, Ordering::Relaxed);
-        let number = self.0.number.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = *number {
             let _ = kill_process_group(number, Signal::KILL);
         }
     }
 
-    pub(super) fn was_killed(&self) -> bool {
-        self.0.killed.load(Ordering::Relaxed)
-    }
-
     /// Its number may be given to another from now on.
     fn forget(&self) {
-        let mut number = self.0.number.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut number = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *number = None;
     }
 }
 
-/// Starts a program. It gets the server's environment and these variables, and nothing that the
-/// server has open.
+/// Starts a program. It gets this process's environment and these variables, and nothing that it
+/// has open.
 pub(super) fn start(
     program: &Path,
-    arguments: &[String],
+    arguments: &[OsString],
     variables: Vec<(&'static str, OsString)>,
     input: Vec<u8>,
 ) -> io::Result<Running> {
@@ -97,8 +82,6 @@ pub(super) fn start(
     let child = Command::new(program)
         .args(arguments)
         .envs(variables)
-        // What the service manager hears is the server's to say.
-        .env_remove("NOTIFY_SOCKET")
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(into.try_clone()?)

@@ -2,12 +2,12 @@
 //! long.
 //!
 //! ```text
-//!   loop's thread            dispatcher                         a thread for each run
+//!   loop's thread            dispatcher                         the process for hooks
 //!   ─────────────            ──────────                         ─────────────────────
 //!   submit ── a message ──>  a queue for each connection
-//!                            ready connections, in turn ──────> tell, wait until it ends
-//!                            deadlines: kill the group            │
-//!                            the connection is ready again <──────┘
+//!                            ready connections, in turn ──────> run it, tell it, wait for its end
+//!                            deadlines ───────────────────────> kill its group
+//!                            the connection is ready again <─── it has ended
 //! ```
 //!
 //! To submit is to send a message over a channel without bound; what bounds it is a count. So the
@@ -23,8 +23,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::broker::Broker;
 use super::facts::Facts;
-use super::process::{self, Group, Outcome};
+use super::process::Outcome;
 
 /// Hooks that may wait, at some hundred bytes each. For a further file none is run.
 pub(super) const QUEUE: usize = 10_000;
@@ -48,7 +49,9 @@ enum Message {
     /// There are files, and it has said that it could start a hook.
     Wake,
     /// The hook of a connection's file has ended.
-    Ended(usize, Facts, Outcome),
+    Ended(usize, Outcome),
+    /// The process that runs them has: nothing runs any more.
+    Gone,
     /// Nothing more is stored; what has not ended by then is killed, and what waits is left.
     Finish(Option<Instant>),
 }
@@ -93,7 +96,8 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn start(plan: Plan) -> io::Result<Dispatcher> {
+    /// Starts the thread. The process that it has hooks run by is there.
+    pub(super) fn start(plan: Plan, broker: Broker) -> io::Result<Dispatcher> {
         let (messages, received) = channel();
         let (runs, ended) = channel::<()>();
         let (stored, files) = channel();
@@ -104,8 +108,17 @@ impl Dispatcher {
             waiting: Arc::default(),
             missed: Arc::default(),
         };
+        let answers = submitter.messages.clone();
+        broker.listen(move |ended| {
+            let message = ended.map_or(Message::Gone, |(connection, outcome)| {
+                Message::Ended(connection, outcome)
+            });
+            // Nobody waits for what ends last.
+            let _ = answers.send(message);
+        })?;
         let work = Work {
             plan,
+            broker,
             submitter: submitter.clone(),
             files,
             queues: HashMap::new(),
@@ -151,13 +164,16 @@ impl Dispatcher {
 /// A hook that runs.
 #[derive(Debug)]
 struct Run {
-    group: Group,
+    facts: Facts,
     until: Option<Instant>,
+    /// Whether it was killed, and is still to end.
+    killed: bool,
 }
 
 /// The dispatcher's own state.
 struct Work {
     plan: Plan,
+    broker: Broker,
     submitter: Submitter,
     /// Files that were stored, and the connections that they came over.
     files: Receiver<(usize, Facts)>,
@@ -179,6 +195,7 @@ impl Work {
             self.start_what_can_start();
             if self.until.is_some() && self.running.is_empty() {
                 let left = self.queues.values().map(VecDeque::len).sum::<usize>();
+                self.broker.end();
                 return left + self.missed;
             }
             if self.has_room() && !self.rests() {
@@ -191,9 +208,8 @@ impl Work {
             self.count_missed();
             match message {
                 Ok(Message::Wake) => {}
-                Ok(Message::Ended(connection, facts, outcome)) => {
-                    self.ended(connection, &facts, outcome);
-                }
+                Ok(Message::Ended(connection, outcome)) => self.ended(connection, outcome),
+                Ok(Message::Gone) => self.all_ended(),
                 Ok(Message::Finish(until)) => self.until = Some(until),
                 Err(RecvTimeoutError::Timeout) => self.kill_overdue(),
                 // It has a sender of its own.
@@ -248,59 +264,51 @@ impl Work {
                 continue;
             };
             self.submitter.waiting.fetch_sub(1, Ordering::Relaxed);
-            if let Err(error) = self.start(connection, &facts) {
-                self.ended(connection, &facts, Err(error.to_string()));
-            }
+            self.start(connection, facts);
         }
     }
 
-    fn start(&mut self, connection: usize, facts: &Facts) -> io::Result<()> {
-        let Plan {
-            program,
-            arguments,
-            dir,
-            ..
-        } = &self.plan;
-        let path = dir.join(facts.name());
-        let running = process::start(
-            program,
-            arguments,
-            facts.variables(&path),
-            facts.json(&path).into_bytes(),
-        )?;
-        let group = running.group();
-        let (messages, facts) = (self.submitter.messages.clone(), facts.clone());
-        let wait = move || {
-            let outcome = running.wait();
-            let _ = messages.send(Message::Ended(connection, facts, outcome));
+    fn start(&mut self, connection: usize, facts: Facts) {
+        let started = self.broker.run(connection, facts.told());
+        let timeout = self.plan.timeout;
+        let run = Run {
+            facts,
+            until: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            killed: false,
         };
-        if let Err(error) = thread::Builder::new().name("hook".into()).spawn(wait) {
-            group.kill();
-            return Err(error);
+        self.running.insert(connection, run);
+        if let Err(error) = started {
+            self.ended(connection, Err(error.to_string()));
         }
-        let until = self
-            .plan
-            .timeout
-            .and_then(|timeout| Instant::now().checked_add(timeout));
-        self.running.insert(connection, Run { group, until });
-        Ok(())
     }
 
     /// The hook of a connection's file has ended, or could not be started.
-    fn ended(&mut self, connection: usize, facts: &Facts, outcome: Outcome) {
-        let run = self.running.remove(&connection);
+    fn ended(&mut self, connection: usize, outcome: Outcome) {
+        let Some(run) = self.running.remove(&connection) else {
+            return;
+        };
         if let Err(why) = outcome {
-            let late = run
-                .and_then(|run| run.until)
-                .is_some_and(|until| until <= Instant::now());
+            let late = run.until.is_some_and(|until| until <= Instant::now());
             let late = if late { ", after --hook-timeout" } else { "" };
-            log::warn!("the hook for {} failed: {why}{late}", facts.shown_name());
+            log::warn!(
+                "the hook for {} failed: {why}{late}",
+                run.facts.shown_name()
+            );
         }
         match self.queues.get(&connection) {
             Some(queue) if !queue.is_empty() => self.ready.push_back(connection),
             _ => {
                 self.queues.remove(&connection);
             }
+        }
+    }
+
+    /// The process that runs them is gone. What it ran may go on, and nobody hears of its end.
+    fn all_ended(&mut self) {
+        log::error!("the process that runs hooks has died: none is run until a restart");
+        let running: Vec<_> = self.running.keys().copied().collect();
+        for connection in running {
+            self.ended(connection, Err("nobody can tell how it ended".into()));
         }
     }
 
@@ -311,7 +319,7 @@ impl Work {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let runs = self.running.values().filter(|run| !run.group.was_killed());
+        let runs = self.running.values().filter(|run| !run.killed);
         let deadlines = runs.filter_map(|run| match (run.until, self.until.flatten()) {
             (Some(run), Some(end)) => Some(run.min(end)),
             (run, end) => run.or(end),
@@ -321,9 +329,10 @@ impl Work {
 
     fn kill_overdue(&mut self) {
         let (now, over) = (Instant::now(), self.is_over());
-        for run in self.running.values() {
+        for (connection, run) in &mut self.running {
             if over || run.until.is_some_and(|until| until <= now) {
-                run.group.kill();
+                run.killed = true;
+                self.broker.kill(*connection);
             }
         }
     }
@@ -341,19 +350,22 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader};
+
     use piecemeal::net::Address;
     use piecemeal::proto::Receipt;
 
     #[test]
     fn what_there_is_no_room_for_is_counted_and_nothing_waits_for_a_hook_that_hangs() {
         let plan = Plan {
-            program: "/bin/sleep".into(),
-            arguments: vec!["1000".into()],
+            program: "/no/program".into(),
+            arguments: Vec::new(),
             dir: "/".into(),
             jobs: 4,
             timeout: None,
         };
-        let dispatcher = Dispatcher::start(plan).expect("a thread");
+        let (broker, theirs) = Broker::spoken_for();
+        let dispatcher = Dispatcher::start(plan, broker).expect("a thread");
         let submitter = dispatcher.submitter();
         let receipt = Receipt {
             name: "a.txt".into(),
@@ -368,7 +380,14 @@ mod tests {
             submitter.submit(7, Facts::of(&receipt, &peer));
         }
         assert!(submitter.waiting.load(Ordering::Relaxed) <= QUEUE);
+        let mut orders = BufReader::new(theirs).lines();
+        let order = orders.next().expect("it is run").expect("a line");
+        assert!(order.contains("Run"), "{order}");
         dispatcher.finish(Some(Instant::now()));
+        let order = orders.next().expect("it is killed").expect("a line");
+        assert!(order.contains("Kill"), "{order}");
+        // Its end is that of the process which would have told of it.
+        drop(orders);
         assert_eq!(dispatcher.join(), files - 1);
     }
 }

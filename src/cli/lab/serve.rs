@@ -21,6 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
+use crate::cli::sparing::Sparing;
 use crate::cli::teller::Teller;
 use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
@@ -106,6 +107,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         err: err.sender(),
         quiet: false,
         patience: "10s".into(),
+        failures: Sparing::default(),
     };
     let served = if arguments.threads {
         serve_by_threads(&arguments, teller)
@@ -135,7 +137,7 @@ fn serve(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     };
     let store = GrowingStore::open(&arguments.dir)?;
     let mut server = Server::bind_with(config, LabProtocol(arguments.settings()), store)?;
-    let tracing = arguments.tracing.start(&teller.out)?;
+    let tracing = arguments.tracing.open()?.start(&teller.out)?;
     tracing.watch(&mut server);
     for address in server.addresses() {
         teller.err.line(format!("listening on {address}"));

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 
 use piecemeal::observe::trace::{Record, What};
-use piecemeal::proto::text::escaped;
 
 /// Longest line: a record with three strings of the longest, escaped throughout.
 const LINE_MOST: u64 = 32 << 10;
@@ -52,8 +51,6 @@ impl Trace {
                     break;
                 }
                 Err(why) => {
-                    // It has in it what stands there.
-                    let why = escaped(&why.to_string()).to_string();
                     return Err(format!(
                         "line {number} is no record of a trace: {why}{WHAT_WORKS}"
                     ));

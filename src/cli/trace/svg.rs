@@ -38,7 +38,7 @@ pub(super) fn write(timeline: &Timeline, path: &Path) -> io::Result<()> {
     svg::save(path, &draw(timeline))
 }
 
-fn draw(timeline: &Timeline) -> Document {
+pub(super) fn draw(timeline: &Timeline) -> Document {
     let times: Vec<u64> = timeline.rows.iter().map(|row| row.at_us).collect();
     let rows = timeline.states.len().min(STATES_MOST);
     let reads = AXIS + 10.0 + STATE * rows as f64 + 10.0;

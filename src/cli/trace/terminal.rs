@@ -1,11 +1,11 @@
 //! The drawing of a timeline in a terminal: a row for each thing that happened, and beside it, to
 //! scale, how long it was waited for.
 
+use super::super::units::show_count;
 use super::condense::condensed;
 use super::scale::Scale;
 use super::timeline::{Mark, Row, Timeline};
 use super::words::{shortened, span, with_unit};
-use crate::cli::units::show_count;
 
 /// Rows that are drawn one by one; what is more is drawn together where it falls together.
 const ROWS_MOST: usize = 200;

@@ -3,8 +3,8 @@
 
 use piecemeal::observe::trace::{Record, What};
 
+use super::super::units::show_count;
 use super::words::{amount, shortened, span, with_unit};
-use crate::cli::units::show_count;
 
 /// More characters of a name are not shown.
 const NAME_MOST: usize = 24;

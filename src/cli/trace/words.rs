@@ -1,6 +1,6 @@
 //! Numbers, times and names, as short as a drawing needs them.
 
-use crate::cli::units::{show_count, show_size};
+use super::super::units::{show_count, show_size};
 
 /// A number of bytes, exact where it is short.
 pub(super) fn amount(bytes: u64) -> String {

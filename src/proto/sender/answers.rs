@@ -112,7 +112,8 @@ impl Sender {
             }
             (Answer::Ok { .. }, Expected::Part(_)) => {}
             (Answer::Ok { receipt, .. }, Expected::Receipt { id, size, digest }) => {
-                if self.refused == Some(id) {
+                // What is still being sent, or was cut off, can't be stored.
+                if self.refused == Some(id) || self.state.upload() == Some(id) {
                     return Err(Broken::WrongReceipt);
                 }
                 let same = |receipt: &Receipt| {

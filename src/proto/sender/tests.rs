@@ -1,5 +1,6 @@
 mod resuming;
 mod streaming;
+mod under_way;
 
 use super::*;
 use crate::proto::error::{Code, Fault};
@@ -74,6 +75,7 @@ fn a_small_file_goes_out_without_waiting_and_a_large_one_waits_for_its_ok() {
     assert_eq!(sender.body(), None);
     hear(&mut sender, &Reply::Begin { offset: 0 }).unwrap();
     hear(&mut sender, &receipt(3, None)).unwrap();
+    assert!(sender.output().is_empty(), "those were the first one's");
     hear(&mut sender, &Reply::Begin { offset: 0 }).unwrap();
     assert!(matches!(events(&mut sender)[..], [Event::Stored(1, _)]));
     assert_eq!(send_all(&mut sender).len() as u64, RUN_AHEAD_SIZE + 1 + 4);
@@ -189,6 +191,24 @@ fn what_is_no_reply_is_broken() {
     assert_eq!(
         hear(&mut sender, &Reply::Begin { offset: 3 << 20 }),
         Err(Broken::WrongOffset)
+    );
+}
+
+#[test]
+fn a_receipt_for_bytes_that_were_never_sent_is_no_success() {
+    let mut sender = sender();
+    sender.begin(upload(1, 3, Check::None), NOW);
+    send_all_header(&mut sender);
+    sender.handle_body_sent(2, NOW);
+    hear(&mut sender, &Reply::Begin { offset: 0 }).unwrap();
+    assert_eq!(
+        hear(&mut sender, &receipt(3, None)),
+        Err(Broken::WrongReceipt),
+        "a byte is still to be sent"
+    );
+    assert_eq!(
+        (events(&mut sender), sender.unanswered()),
+        (vec![], vec![1])
     );
 }
 

@@ -3,6 +3,7 @@
 //! The rules for names leave out `..` and a leading `/`, so only links could lead elsewhere, and
 //! none is followed: neither in the middle of a name nor at its end.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -31,6 +32,12 @@ pub(super) fn open(folder: &OwnedFd, name: &str, flags: OFlags) -> Result<OwnedF
         Err(Errno::NOSYS) => open_in_steps(folder, name, flags),
         opened => opened,
     }
+}
+
+/// Syncs a folder. An interruption is no failure, as it is none where the standard library syncs a
+/// file.
+pub(super) fn sync(folder: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::fsync(folder))?)
 }
 
 /// The same, one component at a time.

@@ -99,6 +99,11 @@ impl Job {
 
     fn sync(&mut self, root: &Root) -> Result<(), Error> {
         if root.durable && !self.synced {
+            // A worker that still syncs a part of it would be the one to hear that it was lost.
+            let _alone = self.chase.as_ref().map(|chase| chase.wait());
+            if self.chase.is_some() && root.has_failed() {
+                return Err(Error::Failed);
+            }
             self.unfinished.file.sync_all().map_err(|error| {
                 // The kernel has dropped the pages: asking again would find nothing to write and
                 // report success.
@@ -214,9 +219,9 @@ impl Numbers {
         let first = self.0.get(name).copied().unwrap_or(2);
         let mut next = first;
         // Lower numbers may have come free; they are tried last.
-        let numbered = (first..TRIES).chain(2..first).map(|number| {
+        let numbered = (first..TRIES).chain(2..first).filter_map(|number| {
             next = number + 1;
-            name.numbered(number).to_string()
+            name.numbered(number).map(|name| name.to_string())
         });
         let found = first_free(numbered, place);
         if self.0.len() >= NUMBERS {
@@ -342,9 +347,6 @@ fn sync_files(root: &Root, batch: &mut [Job], safe: &mut [Result<(), Error>]) {
         .collect();
     if root.is_to_sync_together(to_sync.len()) {
         let synced = root.sync_all();
-        if synced.is_err() {
-            root.set_failed();
-        }
         for (job, safe) in to_sync {
             match &synced {
                 Ok(()) => job.synced = true,
@@ -399,40 +401,4 @@ fn all_or_unknown(root: &Root, synced: io::Result<()>, results: &mut [Result<Pla
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::RefCell;
-    use std::collections::HashSet;
-
-    #[test]
-    fn numbers_that_came_free_are_used_again_when_the_others_are_used_up() {
-        let mut numbers = Numbers::default();
-        let name = Name::parse("a", Default::default()).expect("a good name");
-        let tries = RefCell::new(0);
-        let taken = RefCell::new(HashSet::new());
-        let place = |name: &str| {
-            *tries.borrow_mut() += 1;
-            let is_new = taken.borrow_mut().insert(name.to_owned());
-            if is_new { Ok(()) } else { Err(Error::Exists) }
-        };
-        for number in 2..TRIES {
-            let given = numbers.first_free(&name, place).expect("one is free");
-            assert_eq!(given, format!("a ({number})"));
-        }
-        assert_eq!(*tries.borrow(), TRIES - 2, "none is tried twice");
-        assert!(matches!(
-            numbers.first_free(&name, place),
-            Err(Error::Exists)
-        ));
-        taken.borrow_mut().remove("a (7)");
-        assert_eq!(
-            numbers.first_free(&name, place).expect("one is free"),
-            "a (7)"
-        );
-        taken.borrow_mut().clear();
-        assert_eq!(
-            numbers.first_free(&name, place).expect("all are free"),
-            "a (8)"
-        );
-    }
-}
+mod tests;

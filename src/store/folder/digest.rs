@@ -71,6 +71,11 @@ impl Chase {
         Ok(())
     }
 
+    /// Waits until nobody follows the file, and keeps it so.
+    pub(super) fn wait(&self) -> impl Sized {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes sure that so many bytes can be gone on from after a power cut.
     fn checkpoint(&self, root: &Root, bytes: u64) -> Result<(), Error> {
         let synced = self.unfinished.file.sync_data();

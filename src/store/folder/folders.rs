@@ -136,12 +136,13 @@ impl Folders {
             root.sync_all()?;
         } else {
             for folder in changed.chain(astray) {
-                rustix::fs::fsync(&*folder)?;
+                beneath::sync(&folder)?;
             }
             if root_changed {
                 root.sync()?;
             }
         }
+        root.replaced.let_go();
         if self.kept.len() + reached.len() > REMEMBERED {
             self.kept.clear();
         }

@@ -35,10 +35,12 @@ mod metadata;
 mod partials;
 mod record;
 mod recording;
+mod replaced;
 mod reports;
 mod resume;
 mod root;
 mod space;
+mod syncing;
 #[cfg(test)]
 mod tests;
 mod together;

@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
-use super::work;
+use super::{beneath, work};
 use crate::proto::fields::{Fields, number};
 use crate::proto::{Name, UploadId};
 
@@ -93,7 +93,7 @@ impl Facts {
         let written = record.write_to(work, &temporary, durably).and_then(|()| {
             rustix::fs::renameat(work, &temporary, work, self.record_name())?;
             if durably {
-                rustix::fs::fsync(work)?;
+                beneath::sync(work)?;
             }
             Ok(())
         });

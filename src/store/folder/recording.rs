@@ -92,3 +92,80 @@ fn line_most(job: &Job) -> usize {
     let peer = job.peer.as_ref().map_or(0, |peer| peer.len());
     FRAME + 2 * (name + NUMBER) + 2 * peer
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::Durability;
+    use super::super::root::Naming;
+    use super::*;
+    use crate::proto::name::NameRules;
+    use crate::proto::{Conflict, Digest, Metadata, Name, Seal};
+    use crate::store::Key;
+
+    /// The line that a job has in the end: with a number in its name, or with a random one.
+    fn line_of(job: &Job) -> String {
+        let name = match &job.name {
+            Some(name) => name.numbered(9999).expect("it is short").to_string(),
+            None => crate::store::random_name(),
+        };
+        let receipt = Receipt {
+            name,
+            size: job.seal.size,
+            digest: job.seal.digest,
+            durable: false,
+        };
+        let mut line = String::new();
+        let entry = Entry {
+            peer: job.peer.as_deref().map(Into::into),
+            found: true,
+            ..Entry::of(&receipt)
+        };
+        entry.write(&mut line);
+        line
+    }
+
+    #[test]
+    fn the_room_that_is_reserved_is_enough_for_any_line_and_not_for_many() {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = Root::open(home.path(), Durability::None, Naming::Best, None).expect("it opens");
+        let rules = NameRules {
+            allow_hidden: true,
+            allow_folders: true,
+        };
+        // JSON doubles a quotation mark and nothing else that may stand in a name.
+        let long = |letter: &str| [&letter.repeat(190); 5].map(String::as_str).join("/");
+        let names = ["a".to_owned(), long("n"), long("\""), "\"".repeat(200)];
+        let names = names.map(|name| Some(Name::parse(&name, rules).expect("a good name")));
+        for name in names.into_iter().chain([None]) {
+            for peer in [
+                None,
+                Some("[fe80::1%eth0]:65535".into()),
+                Some("\\".repeat(108).into()),
+            ] {
+                let job = Job {
+                    unfinished: Arc::new(root.create().expect("a file")),
+                    name: name.clone(),
+                    conflict: Conflict::Rename,
+                    metadata: Metadata::default(),
+                    written: 0,
+                    chase: None,
+                    synced: false,
+                    peer,
+                    seal: Seal {
+                        size: u64::MAX,
+                        digest: Some(Digest([0xff; 32])),
+                    },
+                    key: Key {
+                        connection: 0,
+                        ticket: 0,
+                    },
+                };
+                let (line, room) = (line_of(&job).len(), line_most(&job));
+                assert!(line <= room, "{line} bytes in room for {room}: {job:?}");
+                assert!(room <= 2 * line, "{room} bytes for {line}: {job:?}");
+            }
+        }
+    }
+}

@@ -215,7 +215,7 @@ fn try_open(root: &Root, resume: &Resume) -> Result<Tried, Error> {
             return Ok(Tried::Held);
         }
         // It may have got its name, or have been swept, before it was locked.
-        if !still_has_name(&unfinished.file, &work, &name) {
+        if !still_has_name(&unfinished.file, &work, &name)? {
             waited = true;
             continue;
         }
@@ -224,7 +224,7 @@ fn try_open(root: &Root, resume: &Resume) -> Result<Tried, Error> {
             true => 0,
             false => match trusted(&unfinished.file, &work, facts)? {
                 // The one link that it has is this name.
-                offset if offset > 0 && still_has_name(&unfinished.file, &work, &name) => offset,
+                offset if offset > 0 && still_has_name(&unfinished.file, &work, &name)? => offset,
                 // Made anew, since nothing is known of this one: it could be another file's link.
                 _ => {
                     unfinished.discard();
@@ -266,7 +266,7 @@ pub(super) fn put_away_closed(root: &Root, facts: &Facts) -> Result<(), Error> {
     let file = rustix::fs::openat(&work, &name, flags, Mode::empty());
     let file = File::from(file.map_err(|error| Error::from_call("open a partial upload", error))?);
     let unfinished = with_name(file, &work, facts);
-    if unfinished.lock()? && still_has_name(&unfinished.file, &work, &name) {
+    if unfinished.lock()? && still_has_name(&unfinished.file, &work, &name)? {
         let length = trusted(&unfinished.file, &work, facts)?;
         put_away(root, &unfinished, length);
     }
@@ -317,14 +317,14 @@ fn with_name(file: File, work: &Arc<OwnedFd>, facts: &Facts) -> Unfinished {
     Unfinished::new(file, Some(partial))
 }
 
-fn still_has_name(file: &File, work: &OwnedFd, name: &str) -> bool {
-    let (Ok(open), Ok(named)) = (
-        rustix::fs::fstat(file),
-        rustix::fs::statat(work, name, AtFlags::SYMLINK_NOFOLLOW),
-    ) else {
-        return false;
-    };
-    (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)
+fn still_has_name(file: &File, work: &OwnedFd, name: &str) -> Result<bool, Error> {
+    let failed = |error| Error::from_call("look at a partial upload", error);
+    let open = rustix::fs::fstat(file).map_err(failed)?;
+    match rustix::fs::statat(work, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok((open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// How many bytes of a partial can be gone on from.
@@ -361,7 +361,12 @@ fn prepare(
     let failed = |doing| move |error: io::Error| Error::from_call(doing, error);
     let mut file = &unfinished.file;
     if offset > 0 {
-        file.set_len(offset).map_err(failed("cut a file"))?;
+        // A length that is right is left alone: setting it would change the file's time, and until
+        // the new record is there, the old one trusts no file that was changed behind its back.
+        let length = file.metadata().map(|facts| facts.len());
+        if length.map_err(failed("look at a file"))? != offset {
+            file.set_len(offset).map_err(failed("cut a file"))?;
+        }
         let synced = file.sync_all().inspect_err(|_| root.set_failed());
         synced.map_err(failed("sync a file"))?;
         file.seek(SeekFrom::Start(offset))

@@ -1,7 +1,7 @@
 //! The folder itself: every name is resolved beneath its one open descriptor, and no string is
 //! ever joined to a path.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -12,11 +12,13 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::replaced::Replaced;
 use super::space::{Reservation, Space};
+use super::syncing::Syncing;
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
-use super::{Durability, beneath, journal, together, work};
-use crate::store::place::move_to_free_name;
+use super::{Durability, beneath, record, work};
+use crate::store::place::{make_folders, move_to_free_name};
 use crate::store::{Error, Journal};
 
 /// Which kind of unfinished files to keep.
@@ -35,18 +37,16 @@ pub(super) enum Naming {
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Root {
-    folder: OwnedFd,
+    pub(super) folder: OwnedFd,
     /// The folder `.piecemeal` in it, once it was needed.
     work: OnceLock<Arc<OwnedFd>>,
     nameless: bool,
-    /// Whether a file must be synced once more after it was linked.
-    links_need_sync: bool,
-    /// Whether one call may sync all that the file system has.
-    syncs_together: bool,
+    pub(super) syncing: Syncing,
     pub(super) durable: bool,
     /// What the folder may take up, if that is limited.
     space: OnceLock<Arc<Space>>,
-    failed: AtomicBool,
+    /// What was replaced and waits for the sync of a folder.
+    pub(super) replaced: Replaced,
     closing: AtomicBool,
     /// Where each stored file gets a line, if anywhere.
     pub(super) record: OnceLock<Arc<Journal>>,
@@ -69,7 +69,9 @@ impl Root {
                 format!("can't {doing} the folder {shown}: {error}"),
             )
         };
-        make_folders(path).map_err(|error| named("make", error))?;
+        make_folders(path)?;
+        // Read now and remembered: later it may be out of reach.
+        record::boot();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| named("open", error.into()))?;
@@ -78,17 +80,16 @@ impl Root {
             folder,
             work: OnceLock::new(),
             nameless: false,
-            links_need_sync: false,
-            syncs_together: durable && together::is_trusted(),
+            syncing: Syncing::default(),
             durable,
             space: OnceLock::new(),
-            failed: AtomicBool::new(false),
+            replaced: Replaced::default(),
             closing: AtomicBool::new(false),
             record: OnceLock::new(),
         };
         work::sweep(&root.folder, Sweep::Start, ttl).map_err(|error| named("clean up", error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
-        root.links_need_sync = root.nameless && durable && !journal::keeps_links(&root.folder);
+        root.syncing = Syncing::of(&root);
         if !root.nameless {
             // Shows now, rather than with the first upload, that the folder can be written to.
             drop(
@@ -104,21 +105,17 @@ impl Root {
         work::sweep(&self.folder, Sweep::Running, ttl)
     }
 
+    /// Whether files have no name until they are whole.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.nameless
+    }
+
     pub(super) fn description(&self) -> &'static str {
         if self.nameless {
             "files have no name until they are whole"
         } else {
             "files are kept in .piecemeal/ until they are whole"
         }
-    }
-
-    /// Whether a sync has failed, after which nothing can be promised.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_failed(&self) {
-        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Whether the store is being dropped, so that nobody wants to know any more what is there.
@@ -253,6 +250,9 @@ impl Root {
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
         }
+        if self.links_need_sync() {
+            self.hold_both(&unfinished.file, folder, name)?;
+        }
         let replaced = match self.space.get() {
             Some(space) => plain_size_of(folder, name).map(|size| (space, size)),
             None => None,
@@ -271,56 +271,6 @@ impl Root {
             space.is_freed(size);
         }
         has_name(unfinished, &mut partial, (folder, name))
-    }
-
-    /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync
-    /// doesn't: see [`journal`].
-    pub(super) fn sync_link(&self, unfinished: &Unfinished) -> io::Result<()> {
-        if self.links_need_sync {
-            unfinished.file.sync_all()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Whether [`Root::sync_link`] does anything.
-    pub(super) fn links_need_sync(&self) -> bool {
-        self.links_need_sync
-    }
-
-    /// Whether so many files are better synced by one [`Root::sync_all`] than each by itself.
-    pub(super) fn is_to_sync_together(&self, files: usize) -> bool {
-        self.syncs_together && together::is_sooner(files)
-    }
-
-    /// Syncs all that the file system has.
-    pub(super) fn sync_all(&self) -> io::Result<()> {
-        rustix::fs::syncfs(&self.folder).map_err(io::Error::from)
-    }
-
-    /// Makes the names that were given in the folder itself survive a power cut.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        rustix::fs::fsync(&self.folder).map_err(io::Error::from)
-    }
-
-    /// The same for one name that is there, and for the folders it is in. Returns whether they are
-    /// still there.
-    pub(super) fn sync_way_to(&self, name: &str) -> Result<bool, Error> {
-        let failed = |error: io::Error| {
-            self.set_failed();
-            Error::from_call("sync a folder", error)
-        };
-        let mut way = name;
-        while let (Some(path), _) = beneath::parts(way) {
-            let folder = match beneath::open(&self.folder, path, beneath::FOLDER) {
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
-                opened => opened.map_err(Error::from_way)?,
-            };
-            rustix::fs::fsync(&folder).map_err(|error| failed(error.into()))?;
-            way = path;
-        }
-        self.sync().map_err(failed)?;
-        Ok(true)
     }
 
     /// The size of what has a name, if anything has. What is no plain file has size 0 here, and
@@ -350,8 +300,10 @@ impl Root {
             }
             Err(error) => return Err(Error::from_call("open a file", error)),
         };
-        let plain = file.metadata().is_ok_and(|file| file.is_file());
-        Ok(plain.then_some(file))
+        // One that can't be looked at may be the very file that is asked for.
+        let facts = file.metadata();
+        let facts = facts.map_err(|error| Error::from_call("look at a file", error))?;
+        Ok(facts.is_file().then_some(file))
     }
 
     fn link_nameless(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
@@ -422,23 +374,4 @@ fn plain_size_of(folder: &OwnedFd, name: &str) -> Option<u64> {
     let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     is_plain.then(|| u64::try_from(stat.st_size).unwrap_or(0))
-}
-
-/// Makes a folder and those above it that are missing. Each is synced into its parent: it must
-/// survive what its files survive.
-fn make_folders(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Ok(()),
-    };
-    make_folders(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if !path.is_dir() => Err(error),
-        // Another server may have made it in between.
-        _ => File::open(parent)?.sync_all(),
-    }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation};
@@ -11,6 +12,9 @@ use rustix::io::Errno;
 use super::record::{Facts, State};
 use super::space::Reservation;
 use crate::store::Error;
+
+/// What a file's blocks are counted in, whatever the file system's own are.
+const BLOCK: u64 = 512;
 
 /// A file that has not got its name yet. Dropped, it is gone, unless it can be resumed.
 #[derive(Debug)]
@@ -103,8 +107,12 @@ impl Unfinished {
 
     /// Reserves space for `total` bytes.
     pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
+        self.check_free(total)?;
         // The size stays what was written, so that a hole is never taken for data.
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, total) {
+        let mode = FallocateFlags::KEEP_SIZE;
+        let fallocate = || rustix::fs::fallocate(&self.file, mode, 0, total);
+        // tmpfs gives up whenever a signal comes, be it one that only asks for a reread.
+        match rustix::io::retry_on_intr(fallocate) {
             Ok(()) => {
                 if let Some(reservation) = &mut *self.reservation() {
                     reservation.is_allocated();
@@ -115,6 +123,22 @@ impl Unfinished {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(Errno::FBIG) => Err(Error::TooBig),
             Err(error) => Err(Error::from_call("reserve space", error)),
+        }
+    }
+
+    /// Refuses what the file system hasn't got. Asked to reserve it all the same, some of them find
+    /// out by giving away all that is free, and everybody else's writes fail until it is given back.
+    fn check_free(&self, total: u64) -> Result<(), Error> {
+        let (Ok(space), Ok(facts)) = (rustix::fs::fstatvfs(&self.file), self.file.metadata())
+        else {
+            return Ok(());
+        };
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let allocated = facts.blocks().saturating_mul(BLOCK);
+        // Some file systems say nothing of their size.
+        match space.f_blocks > 0 && total > free.saturating_add(allocated) {
+            true => Err(Error::Full(Errno::NOSPC.into())),
+            false => Ok(()),
         }
     }
 

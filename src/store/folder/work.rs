@@ -99,11 +99,17 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
             }
             file => File::from(file?),
         };
-        if (is_upload || is_record) && !is_old(&file, ttl)? {
+        // It goes with its upload, before that, and is removed alone only where it has none. That is
+        // a power cut's doing, or another server's that is just removing both.
+        if is_record && has_upload(&work, bytes) {
             continue;
         }
-        // It goes with its upload, before that, and is removed alone only where it has none.
-        if is_record && has_upload(&work, bytes) {
+        let is_useless = match (is_upload, is_record) {
+            (true, _) => has_another_name(&file)?,
+            (_, true) => when == Sweep::Start,
+            _ => true,
+        };
+        if !is_useless && !is_old(&file, ttl)? {
             continue;
         }
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
@@ -129,6 +135,13 @@ fn is_old(file: &File, ttl: Option<Duration>) -> io::Result<bool> {
     // A time in the future is no age.
     let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
     Ok(age >= ttl)
+}
+
+/// Whether a file has a name elsewhere. A power cut can leave both where a file system without a
+/// journal was moving it to the name that its client chose: it was stored, and nobody goes on with
+/// it.
+fn has_another_name(file: &File) -> io::Result<bool> {
+    Ok(rustix::fs::fstat(file)?.st_nlink > 1)
 }
 
 fn has_upload(work: &OwnedFd, record: &[u8]) -> bool {

@@ -14,8 +14,8 @@ use crate::proto::text::escaped;
 /// Blocks are reserved so much at a time: some five thousand lines.
 const STEP: u64 = 1 << 20;
 
-/// Opens a journal for one writer, with its last line ended.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+/// Opens a journal for one writer, with its last line ended. Returns its length too.
+pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
     open_whole(path).map_err(|error| {
         let shown = escaped(path.as_os_str().as_encoded_bytes());
         io::Error::new(
@@ -25,7 +25,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     })
 }
 
-fn open_whole(path: &Path) -> io::Result<File> {
+fn open_whole(path: &Path) -> io::Result<(File, u64)> {
     // Without O_NONBLOCK, a pipe without a reader would be waited for.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file = OpenOptions::new()
@@ -54,7 +54,8 @@ fn open_whole(path: &Path) -> io::Result<File> {
         _ => Path::new("."),
     };
     File::open(folder)?.sync_all()?;
-    Ok(file)
+    let length = file.metadata()?.len();
+    Ok((file, length))
 }
 
 /// Gives a last line its end that a crash has cut off, so that the next one stands alone.
@@ -111,8 +112,9 @@ pub(super) fn reserve(file: &File, reserved: &mut Reserved, bytes: u64) -> io::R
     }
     // A whole step where there is room for it, and else just what is needed.
     let fallocate = |bytes| {
-        rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, length, bytes)
-            .map(|()| length.saturating_add(bytes))
+        let mode = FallocateFlags::KEEP_SIZE;
+        let once = || rustix::fs::fallocate(file, mode, length, bytes);
+        rustix::io::retry_on_intr(once).map(|()| length.saturating_add(bytes))
     };
     reserved.until = match fallocate(bytes.max(STEP)).or_else(|_| fallocate(bytes)) {
         Ok(until) => until,
@@ -123,15 +125,23 @@ pub(super) fn reserve(file: &File, reserved: &mut Reserved, bytes: u64) -> io::R
     Ok(())
 }
 
-/// Appends all of it, or leaves the file as it was.
-pub(super) fn append(mut file: &File, reserved: &mut Reserved, lines: &[u8]) -> io::Result<()> {
+/// Appends all of it, or leaves the file as it was, if it can. Returns where the lines end.
+pub(super) fn append(mut file: &File, reserved: &mut Reserved, lines: &[u8]) -> io::Result<u64> {
     let length = file.metadata()?.len();
     file.write_all(lines).inspect_err(|_| {
         // The lock says that nobody else appends.
         let _ = file.set_len(length);
     })?;
     reserved.length = length.saturating_add(lines.len() as u64);
-    Ok(())
+    Ok(reserved.length)
+}
+
+/// Takes off what stands behind these bytes, and makes sure of the rest.
+pub(super) fn cut(file: &File, whole: u64) -> io::Result<()> {
+    if file.metadata()?.len() > whole {
+        file.set_len(whole)?;
+    }
+    file.sync_all()
 }
 
 /// Gives back the blocks behind the last line.

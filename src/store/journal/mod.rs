@@ -59,6 +59,11 @@ struct State {
     /// Bytes that were promised and not yet used.
     promised: u64,
     recent: HashSet<(String, [u8; 32])>,
+    /// Up to where the file is known to be as it was written. What stands behind was promised to
+    /// nobody.
+    whole: u64,
+    /// How often lines were lost. Who appended before a loss can't know that it isn't theirs.
+    losses: u32,
 }
 
 /// Room for a batch's lines. What isn't used when it is dropped is given back.
@@ -75,7 +80,7 @@ impl Journal {
     /// # Errors
     /// Where it can't be opened, is no plain file, or is another server's; the error names it.
     pub fn open(path: &Path) -> io::Result<Arc<Journal>> {
-        let file = file::open(path)?;
+        let (file, whole) = file::open(path)?;
         Ok(Arc::new(Journal {
             path: path.to_owned(),
             state: Mutex::new(State {
@@ -83,6 +88,8 @@ impl Journal {
                 reserved: file::Reserved::default(),
                 promised: 0,
                 recent: HashSet::new(),
+                whole,
+                losses: 0,
             }),
             syncing: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -90,7 +97,8 @@ impl Journal {
     }
 
     /// Opens the path anew, on a thread of its own: after the file was renamed, the lines that
-    /// follow go to a new one. Where that fails, the old one stays and the log says why.
+    /// follow go to a new one. Where that fails, the old one stays and the log says why. Lines that
+    /// were lost are cut off first: the kernel may show them, and not have them on the disk.
     pub fn reopen_soon(self: &Arc<Journal>) {
         let journal = Arc::clone(self);
         let run = move || match journal.reopen() {
@@ -103,17 +111,25 @@ impl Journal {
     }
 
     fn reopen(&self) -> io::Result<()> {
+        let alone = self.syncing.lock();
+        let _alone = alone.unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
+        let is_cut = match self.failed.load(Ordering::Acquire) {
+            true => file::cut(&state.file, state.whole),
+            false => Ok(()),
+        };
         if file::is_at(&state.file, &self.path) {
+            is_cut?;
             self.failed.store(false, Ordering::Release);
             return Ok(());
         }
-        let opened = file::open(&self.path)?;
+        let (opened, whole) = file::open(&self.path)?;
         let mut reserved = file::Reserved::default();
         file::reserve(&opened, &mut reserved, state.promised)?;
         file::give_back(&state.file);
         state.file = Arc::new(opened);
         state.reserved = reserved;
+        state.whole = whole;
         self.failed.store(false, Ordering::Release);
         Ok(())
     }
@@ -162,7 +178,8 @@ impl Journal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, error: &io::Error) {
+    fn fail(&self, state: &mut State, error: &io::Error) {
+        state.losses += 1;
         self.failed.store(true, Ordering::Release);
         log::error!(
             "the journal can't be written: {error}; nothing is stored until SIGHUP or a restart"
@@ -187,26 +204,34 @@ impl Room<'_> {
     ) -> io::Result<()> {
         debug_assert!(lines.len() as u64 <= self.bytes, "room was made for less");
         let journal = self.journal;
-        let file = {
+        let (file, end, losses) = {
             let mut state = journal.lock();
             let State { file, reserved, .. } = &mut *state;
-            if let Err(error) = file::append(file, reserved, lines.as_bytes()) {
-                journal.fail(&error);
-                return Err(error);
+            match file::append(file, reserved, lines.as_bytes()) {
+                Ok(end) => (Arc::clone(file), end, state.losses),
+                Err(error) => {
+                    journal.fail(&mut state, &error);
+                    return Err(error);
+                }
             }
-            Arc::clone(&state.file)
         };
         if sync {
             // Others may append meanwhile; their sync covers them.
             let alone = journal.syncing.lock();
             let _alone = alone.unwrap_or_else(PoisonError::into_inner);
-            journal.check()?;
+            if journal.lock().losses != losses {
+                // It may be in use again by now, without this line.
+                return Err(io::Error::other("the line was lost with others"));
+            }
             if let Err(error) = file.sync_data() {
-                journal.fail(&error);
+                journal.fail(&mut journal.lock(), &error);
                 return Err(error);
             }
         }
         let mut state = journal.lock();
+        if Arc::ptr_eq(&state.file, &file) {
+            state.whole = state.whole.max(end);
+        }
         if state.recent.len() >= REMEMBERED {
             state.recent.clear();
         }

@@ -12,6 +12,11 @@ fn append(journal: &Journal, line: &str) {
     room.append(line, [], true).expect("it is written");
 }
 
+fn fail(journal: &Journal) {
+    let error = io::Error::other("a disk that dies");
+    journal.fail(&mut journal.lock(), &error);
+}
+
 #[test]
 fn a_last_line_that_was_cut_off_gets_its_end_and_nothing_is_lost() {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -78,11 +83,52 @@ fn after_a_line_that_could_not_be_written_there_is_no_room_until_it_is_opened_an
     let home = tempfile::tempdir().expect("a temporary folder");
     let path = home.path().join("journal");
     let journal = Journal::open(&path).expect("opened");
-    journal.fail(&io::Error::other("a disk that dies"));
+    fail(&journal);
     let refused = journal.make_room(1).expect_err("it has failed");
     assert!(refused.to_string().contains("SIGHUP"), "{refused}");
     journal.reopen().expect("the same file");
     append(&journal, LINE);
+}
+
+/// The kernel goes on showing what it could not write, and would call it synced the next time.
+#[test]
+fn lines_whose_sync_failed_are_gone_when_the_journal_is_opened_anew() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    fs::write(&path, "before\n").expect("a file");
+    let journal = Journal::open(&path).expect("opened");
+    append(&journal, LINE);
+    {
+        let mut state = journal.lock();
+        let State { file, reserved, .. } = &mut *state;
+        file::append(file, reserved, b"not synced, and half a li").expect("it is written");
+    }
+    fail(&journal);
+    journal.reopen().expect("the same file");
+    append(&journal, "behind\n");
+    let text = fs::read_to_string(&path).expect("text");
+    assert_eq!(text, format!("before\n{LINE}behind\n"));
+}
+
+#[test]
+fn a_line_that_was_lost_with_others_is_not_taken_for_synced_when_the_journal_works_again() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let journal = Journal::open(&path).expect("opened");
+    let room = journal.make_room(LINE.len() as u64).expect("room");
+    let syncing = journal.syncing.lock().expect("nobody has died");
+    std::thread::scope(|threads| {
+        let second = threads.spawn(|| room.append(LINE, [], true));
+        while journal.lock().file.metadata().expect("it is open").len() == 0 {
+            std::thread::yield_now();
+        }
+        // The first one's sync fails, and a signal comes before the second one's turn.
+        fail(&journal);
+        journal.failed.store(false, Ordering::Release);
+        drop(syncing);
+        let said = second.join().expect("it ends");
+        assert!(said.is_err(), "its line may be lost");
+    });
 }
 
 #[test]

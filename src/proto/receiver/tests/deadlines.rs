@@ -102,6 +102,22 @@ fn an_idle_connection_has_five_minutes_from_its_last_reply() {
 }
 
 #[test]
+fn a_peer_that_reads_a_byte_now_and_then_is_not_closed() {
+    let mut rig = Rig::new(rules());
+    rig.deaf = true;
+    rig.feed(&string("a"));
+    let reply = rig.machine.output().len();
+    assert!(reply > 3);
+    for _ in 0..3 {
+        rig.pass(59 * SECOND);
+        rig.machine.handle_sent(1, rig.now);
+        assert_ne!(rig.machine.want(), Want::Close);
+    }
+    rig.pass(60 * SECOND);
+    assert_eq!(rig.machine.want(), Want::Close);
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_closed_without_a_word() {
     let mut rig = Rig::new(rules());
     rig.deaf = true;
@@ -110,6 +126,18 @@ fn a_peer_that_does_not_read_is_closed_without_a_word() {
     assert_ne!(rig.machine.want(), Want::Close);
     rig.pass(SECOND);
     assert_eq!(rig.machine.want(), Want::Close);
+}
+
+#[test]
+fn a_peer_that_stands_still_is_told_though_it_has_not_read_the_last_reply_yet() {
+    let mut rig = Rig::new(rules());
+    rig.deaf = true;
+    rig.feed(&[string("a"), vec![1]].concat());
+    rig.pass(10 * SECOND);
+    assert_ne!(rig.machine.want(), Want::Close);
+    rig.deaf = false;
+    rig.settle();
+    assert_eq!(rig.statuses(), ["OK", "ERR timeout"]);
 }
 
 #[test]

@@ -116,6 +116,20 @@ fn an_end_that_says_something_else_than_was_stored_keeps_nothing() {
 }
 
 #[test]
+fn a_digest_that_is_said_twice_and_alike_is_no_contradiction() {
+    let announced = Put {
+        digest: Some(Digest([1; 32])),
+        ..explicit("a")
+    };
+    let said = End {
+        size: Some(1),
+        digest: announced.digest,
+    };
+    let statuses = statuses(rules(), &[put(&announced), data(b"1"), end(said)]);
+    assert_eq!(statuses, ["OK", "OK", "OK"]);
+}
+
+#[test]
 fn what_comes_at_the_wrong_time_is_a_bad_state_and_the_connection_goes_on() {
     let sized = |size| Put {
         size: Some(size),
@@ -219,6 +233,75 @@ fn a_file_that_is_there_already_needs_no_bytes_and_a_pipelined_body_is_taken_all
         ],
     );
     assert_eq!(replies, ["OK", "ERR digest"]);
+    let never_said = Put {
+        explicit_end: false,
+        ..explicit
+    };
+    let replies = statuses(rules(), &[put(&never_said), end(done), data(b"")]);
+    assert_eq!(replies, ["OK", "ERR bad-state", "OK"]);
+}
+
+#[test]
+fn the_store_is_told_the_policy_that_holds_for_each_upload() {
+    let renaming = Rules {
+        conflict: Conflict::Rename,
+        ..rules()
+    };
+    let strict = Put {
+        conflict: Some(Conflict::Error),
+        ..announced("c")
+    };
+    let mut rig = Rig::new(renaming);
+    rig.feed(&[data(b"1"), string("a"), put(&announced("b")), put(&strict)].concat());
+    let told = rig.log.iter().filter_map(|event| match event {
+        Event::Begin(order) => Some((order.name.as_ref().map(Name::as_str), order.conflict)),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let expected = [
+        (None, Conflict::Rename),
+        (Some("a"), Conflict::Rename),
+        (Some("b"), Conflict::Rename),
+        (Some("c"), Conflict::Error),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn space_is_reserved_once_for_each_size_that_becomes_known() {
+    let sized = Put {
+        size: Some(2),
+        ..announced("a")
+    };
+    let mut rig = Rig::new(rules());
+    rig.feed(&[put(&sized), data(b"12"), string("b"), data(b"123")].concat());
+    assert_eq!(rig.statuses(), ["OK"; 4]);
+    let reserved = rig.log.iter().filter_map(|event| match event {
+        Event::Reserve(total) => Some(*total),
+        _ => None,
+    });
+    // With an announced size, the store reserves when it begins.
+    assert_eq!(reserved.collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn the_longest_body_that_is_skipped_keeps_the_connection_and_one_byte_more_ends_it() {
+    use crate::proto::limits::SKIP_MOST;
+    for (length, wanted) in [
+        (SKIP_MOST, Want::Discard(SKIP_MOST)),
+        (SKIP_MOST + 1, Want::Discard(u64::MAX)),
+    ] {
+        let mut header = Vec::new();
+        header::write(Kind::data_for(length), length, &mut header);
+        let mut rig = Rig::new(rules());
+        rig.feed(&[string("taken"), header].concat());
+        assert_eq!(rig.statuses(), ["ERR exists", "ERR exists"]);
+        assert_eq!(rig.machine.want(), wanted, "{length}");
+        rig.machine.handle_moved(SKIP_MOST, rig.now);
+        rig.settle();
+        rig.feed(&string("a"));
+        assert_eq!(rig.replies().len() == 3, length == SKIP_MOST);
+    }
 }
 
 #[test]
@@ -278,6 +361,28 @@ fn too_large_goes_on_where_the_rest_is_short_and_closes_where_it_is_not() {
         "{:?}",
         rig.replies()
     );
+    assert_eq!(rig.log.last(), Some(&Event::FinishSending));
+}
+
+#[test]
+fn a_file_may_be_as_large_as_the_limit_says() {
+    let limited = Rules {
+        max_size: Some(4),
+        ..rules()
+    };
+    let sized = Put {
+        size: Some(4),
+        ..announced("a")
+    };
+    let exact = statuses(limited, &[put(&sized), data(b"1234")]);
+    assert_eq!(exact, ["OK", "OK"]);
+}
+
+#[test]
+fn a_stream_without_a_length_is_refused_where_it_is_not_asked_for() {
+    let mut rig = Rig::new(rules());
+    rig.feed(b"\x0a1234");
+    assert_eq!(rig.statuses(), ["ERR bad-type"]);
     assert_eq!(rig.log.last(), Some(&Event::FinishSending));
 }
 

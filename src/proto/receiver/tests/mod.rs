@@ -6,6 +6,7 @@ mod meaning;
 mod order;
 mod resuming;
 mod table;
+mod watched;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -58,9 +58,25 @@ fn no_more_than_so_many_uploads_wait_for_the_store() {
     let session = data(b"1").repeat(RUN_AHEAD_MOST + 1);
     let rest = rig.feed(&session).len();
     assert_eq!(rest, data(b"1").len());
+    assert_eq!(
+        rig.machine.position().state,
+        "Commit",
+        "it's the store's turn"
+    );
     for _ in 0..RUN_AHEAD_MOST {
         rig.stored();
     }
+    assert_eq!(rig.statuses().len(), RUN_AHEAD_MOST);
+}
+
+#[test]
+fn answers_that_wait_behind_an_upload_are_no_more_than_so_many_either() {
+    let mut rig = Rig::new(rules());
+    rig.late = true;
+    let names = string("a").repeat(RUN_AHEAD_MOST);
+    let rest = rig.feed(&[data(b"1"), names].concat()).len();
+    assert_eq!(rest, string("a").len(), "the upload has a place as well");
+    rig.stored();
     assert_eq!(rig.statuses().len(), RUN_AHEAD_MOST);
 }
 

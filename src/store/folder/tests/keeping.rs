@@ -1,6 +1,7 @@
 //! What is kept, what is not, and what is left behind.
 
 use super::*;
+use std::os::fd::AsFd;
 
 #[test]
 fn a_file_is_seen_whole_or_not_at_all() {
@@ -38,6 +39,67 @@ fn bytes_with_another_digest_are_not_kept() {
                 right.digest
             );
             assert_eq!(shelf.names(), ["right"]);
+        }
+    }
+}
+
+#[test]
+fn bytes_that_come_through_a_pipe_are_stored_like_any_others() {
+    for mut shelf in Shelf::of_each_kind() {
+        let (out, into) = rustix::pipe::pipe().expect("a pipe");
+        let order = with_digest("a", b"first second");
+        let mut upload = shelf.begin(&order).expect("it begins");
+        shelf.store.write(&mut upload, b"first ").expect("room");
+        rustix::io::write(&into, b"second, and more").expect("it fits");
+        let moved = shelf.store.splice(&mut upload, out.as_fd(), 6);
+        let moved = moved.expect("there is room");
+        if moved.is_none() {
+            // This file system takes nothing from a pipe, and its bytes are copied.
+            return;
+        }
+        assert_eq!(moved, Some(6));
+        let seal = Seal {
+            size: 12,
+            digest: order.digest,
+        };
+        shelf.store.commit(upload, seal, KEY);
+        assert!(matches!(shelf.done(), Done::Stored(KEY, Ok(_))));
+        assert_eq!(shelf.files()["a"], b"first second");
+        let mut upload = shelf.begin(&named("b")).expect("it begins");
+        rustix::io::read(&out, &mut [0; 100][..]).expect("the rest");
+        drop(into);
+        let ended = shelf.store.splice(&mut upload, out.as_fd(), 6);
+        assert!(
+            matches!(ended, Err(Error::Io { .. })),
+            "an empty pipe is no success"
+        );
+    }
+}
+
+#[test]
+fn a_file_has_the_mode_and_the_time_that_its_sender_knows_where_these_are_kept() {
+    for keeps in [true, false] {
+        for mut shelf in Shelf::of_each_kind() {
+            if keeps {
+                shelf.store.keep_metadata().expect("a file can be made");
+            }
+            let known = Order {
+                metadata: Metadata {
+                    mode: Some(0o640),
+                    mtime: Some(1_000_000_000),
+                },
+                ..named("a")
+            };
+            let begun = std::time::SystemTime::now();
+            shelf.put(&known, b"1").expect("stored");
+            let facts = fs::metadata(shelf.folder.path().join("a")).expect("it is there");
+            assert_eq!(facts.mode() & 0o777 == 0o640, keeps, "{:o}", facts.mode());
+            assert_eq!(facts.mtime() == 1_000_000_000, keeps, "{}", facts.mtime());
+            let second = std::time::Duration::from_secs(1);
+            assert!(
+                facts.accessed().expect("a time") + second >= begun,
+                "only the one was set"
+            );
         }
     }
 }

@@ -50,6 +50,51 @@ fn after_a_power_cut_only_what_was_synced_is_offered() {
     );
 }
 
+#[test]
+fn a_power_cut_while_an_upload_is_opened_again_takes_nothing_of_it() {
+    let mut shelf = new_shelf();
+    let order = resumable("a", Some(6));
+    shelf.leave(&order, b"123");
+    let mut shelf = shelf.restarted();
+    let closed = fs::read(shelf.work().join(RECORD)).expect("it is put away");
+    let (_upload, offset) = shelf.resume(&order).expect("it goes on");
+    assert_eq!(offset, 3);
+    // The cut comes when the file is ready and its new record isn't there yet.
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_of(&shelf, &copy);
+    let work = copy.path().join(".piecemeal");
+    fs::write(work.join(RECORD), closed).expect("written");
+    let facts = fs::metadata(shelf.work().join(FILE)).expect("it is there");
+    let file = fs::File::open(work.join(FILE)).expect("a copy");
+    file.set_modified(facts.modified().expect("it has a time"))
+        .expect("ours");
+    let mut next = resuming::shelf(copy, Naming::Best);
+    let (_upload, offset) = next.resume(&order).expect("it goes on");
+    assert_eq!(offset, 3);
+}
+
+#[test]
+fn what_a_power_cut_left_of_a_move_to_its_name_is_swept_at_the_next_start() {
+    let mut shelf = new_shelf();
+    shelf.leave(&resumable("a", Some(6)), b"123");
+    let shelf = shelf.restarted();
+    let stored = shelf.folder.path().join("a");
+    fs::hard_link(shelf.work().join(FILE), stored).expect("linked");
+    let shelf = shelf.restarted();
+    assert_eq!(shelf.in_work(), [""; 0]);
+    assert_eq!(shelf.files()["a"], b"123");
+}
+
+#[test]
+fn a_record_whose_upload_a_power_cut_took_is_swept_at_the_next_start_however_young() {
+    let mut shelf = new_shelf();
+    shelf.leave(&resumable("a", Some(6)), b"123");
+    let shelf = shelf.restarted();
+    fs::remove_file(shelf.work().join(FILE)).expect("it is there");
+    let shelf = shelf.restarted();
+    assert_eq!(shelf.in_work(), [""; 0]);
+}
+
 /// Copies the work folder as it is now.
 fn copy_of(shelf: &Shelf, to: &tempfile::TempDir) {
     let work = to.path().join(".piecemeal");

@@ -4,6 +4,7 @@ mod folders;
 mod keeping;
 mod limits;
 mod mistrust;
+mod recorded;
 mod resuming;
 mod taken;
 

@@ -1,0 +1,140 @@
+//! Making what is in the folder survive a power cut, and remembering that it once could not be done.
+//!
+//! A sync that fails is never repeated: the kernel has dropped what it could not write, and would
+//! find nothing to do and report success. It tells of that once for each descriptor, too. So where
+//! threads share one, whoever hears of it has to see to it that all others do.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use super::root::Root;
+use super::together::Together;
+use super::unfinished::Unfinished;
+use super::{beneath, journal};
+use crate::store::Error;
+
+/// How a folder is synced, and whether that has failed.
+#[derive(Debug, Default)]
+pub(super) struct Syncing {
+    /// Whether a file must be synced once more after it was linked.
+    pub(super) links_need_it: bool,
+    /// Where one call may sync all that the file system has.
+    together: Option<Together>,
+    /// Whether any sync has failed, after which nothing can be promised.
+    failed: AtomicBool,
+    /// Whether that of the folder itself has. Held while it is synced.
+    folder_failed: Mutex<bool>,
+}
+
+impl Syncing {
+    /// What a folder's file system needs, and can do.
+    pub(super) fn of(root: &Root) -> Syncing {
+        Syncing {
+            links_need_it: root.is_nameless()
+                && root.durable
+                && !journal::keeps_links(&root.folder),
+            together: root.durable.then(Together::open).flatten(),
+            ..Syncing::default()
+        }
+    }
+}
+
+impl Root {
+    /// Whether a sync has failed, after which nothing can be promised.
+    pub(super) fn has_failed(&self) -> bool {
+        self.syncing.failed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_failed(&self) {
+        self.syncing.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync
+    /// doesn't: see [`journal`].
+    pub(super) fn sync_link(&self, unfinished: &Unfinished) -> io::Result<()> {
+        if self.syncing.links_need_it {
+            unfinished.file.sync_all()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether [`Root::sync_link`] does anything.
+    pub(super) fn links_need_sync(&self) -> bool {
+        self.syncing.links_need_it
+    }
+
+    /// Whether so many files are better synced by one [`Root::sync_all`] than each by itself.
+    pub(super) fn is_to_sync_together(&self, files: usize) -> bool {
+        let together = self.syncing.together.as_ref();
+        together.is_some_and(|together| together.is_sooner(files))
+    }
+
+    /// Syncs all that the file system has. Only one thread does.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        let synced = rustix::io::retry_on_intr(|| rustix::fs::syncfs(&self.folder));
+        Ok(synced.inspect_err(|_| self.set_failed())?)
+    }
+
+    /// Makes the names that were given in the folder itself survive a power cut. Once that has
+    /// failed for one thread, it fails for all.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let failed = self.syncing.folder_failed.lock();
+        let mut failed = failed.unwrap_or_else(PoisonError::into_inner);
+        if *failed {
+            return Err(io::Error::other("the folder failed to sync earlier"));
+        }
+        beneath::sync(&self.folder).inspect_err(|_| {
+            *failed = true;
+            self.set_failed();
+        })
+    }
+
+    /// The same for one name that is there, and for the folders it is in. Returns whether they are
+    /// still there.
+    pub(super) fn sync_way_to(&self, name: &str) -> Result<bool, Error> {
+        let failed = |error: io::Error| {
+            self.set_failed();
+            Error::from_call("sync a folder", error)
+        };
+        let mut way = name;
+        while let (Some(path), _) = beneath::parts(way) {
+            let folder = match beneath::open(&self.folder, path, beneath::FOLDER) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+                opened => opened.map_err(Error::from_way)?,
+            };
+            beneath::sync(&folder).map_err(failed)?;
+            way = path;
+        }
+        self.sync().map_err(failed)?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Durability;
+    use super::super::root::Naming;
+    use super::*;
+    use rustix::fs::OFlags;
+
+    #[test]
+    fn a_folder_that_failed_to_sync_for_one_thread_has_failed_for_all() {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
+        let mut root = root.expect("it opens");
+        root.sync().expect("it can be synced");
+        std::fs::create_dir(home.path().join("a")).expect("made");
+        // A descriptor of this kind can't be synced.
+        let unfit = beneath::open(&root.folder, "a", OFlags::PATH).expect("it is there");
+        let good = std::mem::replace(&mut root.folder, unfit);
+        root.sync().expect_err("it can't be synced");
+        root.folder = good;
+        // Whose sync would succeed now is told of the one that didn't.
+        root.sync().expect_err("it has failed");
+        assert!(root.has_failed() && root.sync_way_to("name").is_err());
+    }
+}

@@ -1,0 +1,454 @@
+//! `serve --sandbox` and `--user`: what a running server can't do any more, on each of its threads,
+//! and what goes on all the same. Where this system lacks a part of it, that is said.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::thread;
+
+use common::{Client, GUARD, PROGRAM, Server, Starter, command, piecemeal, skipped};
+use rustix::process::Signal;
+
+/// Somebody who owns nothing here.
+const NOBODY: &str = "65534:65534";
+
+/// Whether this system has all of it.
+fn is_to_be_had() -> bool {
+    let server = Server::start(&[]);
+    let said = |line: &str| line.contains("sandbox");
+    let line = server.err.wait_for(said);
+    // These would be the program's own fault, and no reason to skip anything.
+    for fault in ["threads run already", "tried and not refused"] {
+        assert!(!line.contains(fault), "{line}");
+    }
+    let whole = line.starts_with("sandbox: ");
+    if !whole {
+        skipped("this kernel has not all of the sandbox");
+    }
+    whole
+}
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skipped("only root can become another user");
+    }
+    root
+}
+
+/// One line of `/proc/PID/task/*/status` for each thread, and what the thread is called.
+fn each_thread(server: &Server, key: &str) -> Vec<(String, String)> {
+    let process = server.pid().as_raw_nonzero();
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let line = |path: &Path| {
+        let status = fs::read_to_string(path.join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        Some((name.trim().to_owned(), line.trim().to_owned()))
+    };
+    let lines: Vec<_> = threads
+        .filter_map(|thread| line(&thread.ok()?.path()))
+        .collect();
+    assert!(!lines.is_empty(), "{key}");
+    lines
+}
+
+#[test]
+fn every_thread_of_a_server_has_given_the_rights_up() {
+    if !is_to_be_had() {
+        return;
+    }
+    let starter = Starter::new(&["--workers", "2", "--sandbox", "require"]);
+    let journal = starter.home().join("journal");
+    let hook = ["--on-stored", "true", "--quota", "1GiB"];
+    let server = starter
+        .with(&["--journal", &journal.display().to_string()])
+        .with(&hook)
+        .start();
+    let mut client = server.client();
+    client.upload("small", b"bytes");
+    client.upload("large", &vec![0; 3 << 20]);
+    for (key, value) in [
+        ("NoNewPrivs:", "1"),
+        ("Seccomp:", "2"),
+        ("Seccomp_filters:", "2"),
+    ] {
+        let threads = each_thread(&server, key);
+        assert!(threads.len() > 10, "{threads:?}");
+        for (name, line) in threads {
+            assert_eq!(line, value, "{key} of {name}");
+        }
+    }
+}
+
+#[test]
+fn no_thread_runs_before_the_sandbox_is_entered() {
+    if !is_to_be_had() || common::command("strace").arg("-V").output().is_err() {
+        return skipped("there is no strace, or no sandbox, to be watched");
+    }
+    let starter = Starter::new(&["--workers", "2", "--on-stored", "true"]);
+    let trace = starter.home().join("strace");
+    let words = ["strace", "-f", "-o", trace.to_str().expect("UTF-8"), "-e"];
+    let calls = "trace=clone,clone3,landlock_restrict_self,seccomp,setuid";
+    let mut server = starter.under(&[&words[..], &[calls]].concat()).start();
+    server.client().upload("a.txt", b"bytes");
+    // The server is the tracer's child, so it is stopped by way of its own number.
+    let process = fs::read_to_string(&trace).expect("it was traced");
+    let process = process
+        .split(' ')
+        .next()
+        .expect("a number")
+        .parse()
+        .expect("a number");
+    let process = rustix::process::Pid::from_raw(process).expect("a process");
+    rustix::process::kill_process(process, Signal::TERM).expect("it runs");
+    server.wait();
+    let trace = fs::read_to_string(&trace).expect("it was traced");
+    let at = |what: &str| {
+        let found = trace.lines().position(|line| line.contains(what));
+        found.unwrap_or_else(|| panic!("no {what}: {trace}"))
+    };
+    let entered = at("landlock_restrict_self(").max(at("seccomp(SECCOMP_SET_MODE_FILTER"));
+    assert!(entered < at("CLONE_THREAD"), "{trace}");
+}
+
+#[test]
+fn it_is_said_what_is_in_force_and_a_folder_that_is_everything_is_a_gap() {
+    let off = Server::start(&["--sandbox", "off"]);
+    off.err.wait_for(|line| line == "sandbox: off");
+    assert!(
+        each_thread(&off, "Seccomp:")
+            .iter()
+            .all(|(_, line)| line == "0")
+    );
+    if !is_to_be_had() {
+        let ran = piecemeal(&["serve", "--bind", "127.0.0.1:0", "--sandbox", "require"]);
+        ran.exits(11)
+            .line_with(&["--sandbox require", "not refused"]);
+        return;
+    }
+    let server = Server::start(&["--sandbox", "require"]);
+    let line = server.err.wait_for(|line| line.starts_with("sandbox: "));
+    assert!(
+        line.contains(
+            server
+                .path("")
+                .to_str()
+                .expect("UTF-8")
+                .trim_end_matches('/')
+        )
+    );
+    // What is beneath `/` is all there is, so a try to read elsewhere isn't refused.
+    let everything = [
+        "serve",
+        "--bind",
+        "127.0.0.1:0",
+        "--dir",
+        "/",
+        "--sandbox",
+        "require",
+    ];
+    let ran = piecemeal(&everything).exits(11);
+    ran.line_with(&["--sandbox require", "not refused: reading outside"]);
+    assert!(!Path::new("/.piecemeal").exists());
+}
+
+#[test]
+fn what_a_server_does_later_goes_on_in_the_sandbox() {
+    if !is_to_be_had() {
+        return;
+    }
+    let starter = Starter::new(&["--sandbox", "require", "--quota", "1GiB", "--workers", "1"]);
+    let home = starter.home();
+    for folder in ["settings", "log", "run"] {
+        fs::create_dir(home.join(folder)).unwrap();
+    }
+    let path = |name: &str| home.join(name).display().to_string();
+    fs::write(path("settings/s.toml"), "[serve]\nmax-size = 10").unwrap();
+    let manager = UnixDatagram::bind(path("manager")).unwrap();
+    manager.set_read_timeout(Some(GUARD)).unwrap();
+    let hears = |says: &str| {
+        let mut bytes = [0; 512];
+        let count = manager.recv(&mut bytes).unwrap();
+        assert!(bytes[..count].starts_with(says.as_bytes()), "{says}");
+    };
+    let socket = format!("unix:{}", path("run/socket"));
+    let mut server = starter
+        .with(&[
+            "--config",
+            &path("settings/s.toml"),
+            "--journal",
+            &path("log/journal"),
+        ])
+        .with(&["--trace-file", &path("trace"), "--bind", &socket])
+        .variable("NOTIFY_SOCKET", &path("manager"))
+        .start();
+    hears("READY=1");
+    let mut client = Client::connect(&socket);
+    client.upload("a.txt", b"bytes");
+
+    // Another file takes the place of that of the settings, as editors do it.
+    fs::write(path("settings/new"), "[serve]\nmax-size = 20").unwrap();
+    fs::rename(path("settings/new"), path("settings/s.toml")).unwrap();
+    fs::rename(path("log/journal"), path("log/journal.1")).unwrap();
+    server.signal(Signal::HUP);
+    server
+        .err
+        .wait_for(|line| line.ends_with("changed for new connections: max-size"));
+    hears("RELOADING=1");
+    hears("READY=1");
+    let mut number = 0;
+    while !Path::new(&path("log/journal")).exists() {
+        // It is opened by a thread of its own.
+        thread::yield_now();
+    }
+    // Several at once, and in folders: a batch, whose sync looks at the kernel's table.
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            number += 1;
+            let (socket, name) = (&socket, format!("folder-{}/{number}", number % 2));
+            scope.spawn(move || Client::connect(socket).upload(&name, b"some more bytes"));
+        }
+    });
+    drop(client);
+    server.stop();
+    hears("STOPPING=1");
+    let line = |file: &str| fs::read_to_string(path(file)).unwrap().lines().count();
+    assert_eq!((line("log/journal.1"), line("log/journal")), (1, 8));
+    assert!(line("trace") > 20);
+    assert!(
+        !Path::new(&path("run/socket")).exists(),
+        "its file goes with it"
+    );
+}
+
+#[test]
+fn a_hook_is_not_bound_by_the_sandbox() {
+    if !is_to_be_had() {
+        return;
+    }
+    let script = "grep -e NoNewPrivs -e ^Seccomp: /proc/self/status | tr -d '\\t\\n'; exit 1";
+    let server = Server::start(&[
+        "--sandbox",
+        "require",
+        "--on-stored",
+        "sh",
+        "--on-stored-arg",
+        "-c",
+        "--on-stored-arg",
+        script,
+    ]);
+    let line = server.err.wait_for(|line| line.starts_with("sandbox: "));
+    assert!(line.ends_with("hooks are not bound by it"), "{line}");
+    server.client().upload("a.txt", b"bytes");
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    let own = own
+        .lines()
+        .filter(|line| line.starts_with("NoNewPrivs") || line.starts_with("Seccomp:"));
+    let own = own.collect::<String>().replace('\t', "");
+    server
+        .err
+        .wait_for(|line| line.ends_with(&format!("it said last: {own}")));
+}
+
+#[test]
+fn a_server_whose_process_for_hooks_dies_says_so_and_goes_on() {
+    let server = Server::start(&["--on-stored", "sleep", "--on-stored-arg", "1000"]);
+    let mut client = server.client();
+    client.upload("a.txt", b"bytes");
+    let children = format!("/proc/{0}/task/{0}/children", server.pid().as_raw_nonzero());
+    let Ok(children) = fs::read_to_string(children) else {
+        return skipped("this kernel doesn't tell whose child a process is");
+    };
+    let broker = children
+        .split_whitespace()
+        .next()
+        .expect("a child")
+        .parse()
+        .expect("a number");
+    let broker = rustix::process::Pid::from_raw(broker).expect("a process");
+    rustix::process::kill_process(broker, Signal::KILL).expect("it runs");
+    server
+        .err
+        .wait_for(|line| line.contains("the process that runs hooks has died"));
+    client.upload("b.txt", b"bytes");
+    server
+        .err
+        .wait_for(|line| line.contains("the hook for b.txt failed: the process for hooks is gone"));
+    client.upload("c.txt", b"bytes");
+}
+
+#[test]
+fn the_unit_lets_the_server_enter_its_sandbox() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/piecemeal.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    let allowed: Vec<&str> = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+        .flat_map(str::split_whitespace)
+        .collect();
+    // systemd's own sets had none of these when the unit was written.
+    for call in [
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+        "seccomp",
+    ] {
+        assert!(allowed.contains(&call), "{call}");
+    }
+}
+
+/// A server's starter whose folders anybody may walk through.
+fn for_a_user(arguments: &[&str]) -> Starter {
+    let starter = Starter::new(arguments);
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(starter.home(), open).expect("it is ours");
+    fs::remove_dir(starter.home().join("stored")).expect("it is empty");
+    starter.with(&["--user", NOBODY])
+}
+
+#[test]
+fn root_becomes_the_user_who_is_given_what_was_made() {
+    if !is_root() {
+        return;
+    }
+    let starter = for_a_user(&[
+        "--workers",
+        "2",
+        "--on-stored",
+        "sh",
+        "--on-stored-arg",
+        "-c",
+    ]);
+    let log = starter.home().join("log");
+    fs::create_dir(&log).unwrap();
+    chown(&log, Some(65534), Some(65534)).unwrap();
+    let journal = log.join("journal").display().to_string();
+    let server = starter
+        .with(&[
+            "--on-stored-arg",
+            "id -u; id -G; exit 1",
+            "--journal",
+            &journal,
+        ])
+        .start();
+    for (key, value) in [
+        ("Uid:", "65534\t65534\t65534\t65534"),
+        ("Gid:", "65534\t65534\t65534\t65534"),
+        ("Groups:", ""),
+        ("CapEff:", "0000000000000000"),
+        ("CapPrm:", "0000000000000000"),
+    ] {
+        for (name, line) in each_thread(&server, key) {
+            assert_eq!(line, value, "{key} of {name}");
+        }
+    }
+    server.client().upload("folder/a.txt", b"bytes");
+    for path in [
+        server.path(""),
+        server.path("folder/a.txt"),
+        log.join("journal"),
+    ] {
+        let facts = fs::metadata(&path).unwrap();
+        assert_eq!(
+            (facts.uid(), facts.gid()),
+            (65534, 65534),
+            "{}",
+            path.display()
+        );
+    }
+    // Its hooks are the user's, too.
+    server
+        .err
+        .wait_for(|line| line.ends_with("it said last: 65534"));
+}
+
+#[test]
+fn a_unix_socket_is_the_users_and_is_removed_where_the_user_may() {
+    if !is_root() {
+        return;
+    }
+    for may in [true, false] {
+        let starter = for_a_user(&[]);
+        let run = starter.home().join("run");
+        fs::create_dir(&run).unwrap();
+        if may {
+            chown(&run, Some(65534), Some(65534)).unwrap();
+        }
+        let path = run.join("socket");
+        let mut server = starter
+            .with(&["--bind", &format!("unix:{}", path.display())])
+            .start();
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 65534);
+        server.client().upload("a.txt", b"bytes");
+        server.stop();
+        assert_eq!(path.exists(), !may);
+        let said = server.err.so_far().join("\n");
+        assert_eq!(said.contains("stays when the server ends"), !may, "{said}");
+    }
+}
+
+#[test]
+fn where_the_user_cannot_write_is_said_at_the_start() {
+    if !is_root() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let stored = home.path().join("stored");
+    fs::create_dir(&stored).unwrap();
+    let dir = stored.to_str().unwrap();
+    let words = ["serve", "--bind", "127.0.0.1:0", "--dir", dir, "--user"];
+    let run = |more: &[&str]| piecemeal(&[&words[..], more].concat()).exits(1);
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    run(&[NOBODY]).line_with(&["65534", dir, "closed to the user"]);
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    run(&[NOBODY]).line_with(&["65534", dir, "0:0's, with mode 755", "chown -R"]);
+    chown(&stored, Some(65534), Some(65534)).unwrap();
+    // What a server of root's has left there.
+    fs::create_dir(stored.join(".piecemeal")).unwrap();
+    run(&[NOBODY]).line_with(&["65534", ".piecemeal", "chown -R"]);
+    fs::remove_dir(stored.join(".piecemeal")).unwrap();
+    let journal = home.path().join("journal").display().to_string();
+    run(&[NOBODY, "--journal", &journal]).line_with(&["journal", "as user 65534:65534"]);
+    run(&["no-such-user"]).line_with(&["no-such-user", "no such user"]);
+}
+
+#[test]
+fn only_root_becomes_another_user() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("stored");
+    let words = |user: &str| {
+        let mut command = command(PROGRAM);
+        command
+            .args(["serve", "--bind", "127.0.0.1:0", "--user", user, "--dir"])
+            .arg(&dir);
+        command
+    };
+    let mut command = words("65533:65533");
+    if rustix::process::geteuid().is_root() {
+        // The program may lie where only root can walk.
+        let program = home.path().join("piecemeal");
+        fs::copy(PROGRAM, &program).unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let args: Vec<_> = words("65533:65533")
+            .get_args()
+            .map(ToOwned::to_owned)
+            .collect();
+        command = common::command(&program);
+        command.args(args).uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("only root can become another user"), "{said}");
+    // Who is the user already is not hindered.
+    let own = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    Server::start(&["--user", &format!("{own}:{group}")])
+        .client()
+        .upload("a.txt", b"bytes");
+}
