@@ -1,5 +1,6 @@
 //! The lab's servers, clients and checker, whose other ends are somebody else's programs.
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::process::Signal;
@@ -22,10 +23,12 @@ fn noises() -> Vec<Vec<u8>> {
     noises
 }
 
-/// A server that answers whoever connects, and whatever they say, with these bytes.
-fn answering(bytes: Vec<u8>) -> Fake {
+/// A server that answers whoever connects, and whatever they say, with what is there then.
+fn answering(with: &Arc<Mutex<Vec<u8>>>) -> Fake {
+    let with = Arc::clone(with);
     Fake::playing(move |peer| {
         let _ = peer.try_take(1);
+        let bytes = with.lock().expect("nobody fails with it").clone();
         peer.give(&bytes);
         peer.finish();
         peer.listen_to_the_end();
@@ -71,13 +74,15 @@ fn the_labs_clients_show_nothing_of_their_servers_raw() {
         for task in TASKS {
             let (screen, file) = (&screen, &file);
             scope.spawn(move || {
+                let answer = Arc::default();
+                let server = answering(&answer);
                 for noise in noises() {
                     let length = u16::try_from(noise.len())
                         .expect("texts are shorter")
                         .to_le_bytes();
                     let framed = [&[1], &length[..], &noise].concat();
                     for bytes in [noise.clone(), framed] {
-                        let server = answering(bytes);
+                        *answer.lock().expect("nobody fails with it") = bytes;
                         let arguments = [
                             "lab",
                             "client",
@@ -116,7 +121,7 @@ fn the_checker_shows_nothing_of_a_hostile_server_raw() {
     for case in cases {
         let (task, _) = case.split_once('.').expect("a task and a case");
         for more in [&[][..], &["--json"]] {
-            let server = answering(noise.clone());
+            let server = answering(&Arc::new(Mutex::new(noise.clone())));
             let arguments = [
                 "lab",
                 "check",
