@@ -83,9 +83,11 @@ impl Disk {
         Ok(())
     }
 
-    /// Nobody has it open, and it has no name.
+    /// Nobody has it open, and it has no name: not even one that a power cut could bring back.
     pub(crate) fn free(&mut self, inode: usize) {
-        if !self.named.contains_key(&inode) {
+        let unsynced = self.unsynced_names.iter().map(|(_, inode)| inode);
+        let mut others = self.durable.values().chain(unsynced);
+        if !self.named.contains_key(&inode) && others.all(|other| *other != inode) {
             self.inodes[inode] = Inode::default();
         }
     }

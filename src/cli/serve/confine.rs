@@ -141,7 +141,7 @@ impl Needs<'_> {
         for folder in self.settings_folders() {
             words += &format!(", {} (settings, to be read)", shown(&folder));
         }
-        words += "; no programs are run, nothing is connected to";
+        words += "; no programs are run, and no connections made";
         if self.has_hooks {
             words += "; hooks are not bound by it";
         }

@@ -70,6 +70,7 @@ use reports::Reports;
 use resume::Resume;
 use root::{Naming, Root};
 pub use space::Space;
+pub use syncing::Durability;
 pub use upload::FolderUpload;
 
 /// Given-up uploads whose blocks wait to be given back. Their descriptors are nobody's claim, so
@@ -82,16 +83,6 @@ const DISCARDS: usize = 8;
 /// with one. With 16 and more the second processor's help is missed.
 const AT_ONCE: usize = 4;
 const AT_ONCE_BYTES: u64 = 64 << 10;
-
-/// What a stored file survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// A power cut in the microsecond after its OK.
-    #[default]
-    Full,
-    /// The death of the server, but not that of the machine.
-    None,
-}
 
 /// Stores into a folder.
 #[derive(Debug)]

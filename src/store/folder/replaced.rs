@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::root::Root;
+use super::root::{Root, plain_size_of};
 use super::work;
 use crate::store::Error;
 
@@ -31,10 +31,14 @@ impl Root {
     pub(super) fn hold_both(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Error> {
         let synced = file.sync_all().inspect_err(|_| self.set_failed());
         synced.map_err(|error| Error::from_call("sync a file", error))?;
+        if plain_size_of(folder, name).is_none() {
+            // Nobody was promised a link or a pipe.
+            return Ok(());
+        }
         let (work, held) = (self.shared_work()?, work::part_name());
         match rustix::fs::linkat(folder, name, &work, &held, AtFlags::empty()) {
             Ok(()) => self.replaced.names().push((work, held)),
-            // It is gone; or a folder, which isn't replaced.
+            // It is gone; or another user's, of which the system allows no second name.
             Err(Errno::NOENT | Errno::PERM) => {}
             Err(error) => return Err(Error::from_call("keep what is replaced", error)),
         }

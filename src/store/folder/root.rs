@@ -370,7 +370,7 @@ fn has_name(
 }
 
 /// The size of a plain file, if one has the name in a folder: what counts against a quota.
-fn plain_size_of(folder: &OwnedFd, name: &str) -> Option<u64> {
+pub(super) fn plain_size_of(folder: &OwnedFd, name: &str) -> Option<u64> {
     let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     is_plain.then(|| u64::try_from(stat.st_size).unwrap_or(0))

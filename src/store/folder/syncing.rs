@@ -16,6 +16,16 @@ use super::unfinished::Unfinished;
 use super::{beneath, journal};
 use crate::store::Error;
 
+/// What a stored file survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut in the microsecond after its OK.
+    #[default]
+    Full,
+    /// The death of the server, but not that of the machine.
+    None,
+}
+
 /// How a folder is synced, and whether that has failed.
 #[derive(Debug, Default)]
 pub(super) struct Syncing {
