@@ -151,8 +151,14 @@ fn every_name_of_one_and_two_bytes_is_taken_as_it_is_or_refused_with_its_rule() 
     for (told, arguments) in SERVERS {
         let server = Server::start(&[&["--durability", "none"], arguments].concat());
         let mut client = server.client();
-        let taken = announce(&mut client, &tables, told, &names);
-        assert!(taken.len() > 8_000, "only {} were taken", taken.len());
+        // What the others were told is about dots and slashes; of the rest, some will do.
+        let about = |name: &[u8]| name.contains(&b'.') || name.contains(&b'/');
+        let numbered = names.iter().zip(0_u32..);
+        let some = numbered
+            .filter(|(name, number)| told.hidden || about(name) || number.is_multiple_of(7));
+        let some: Vec<_> = some.map(|(name, _)| name.clone()).collect();
+        let taken = announce(&mut client, &tables, told, &some);
+        assert!(taken.len() * 9 > some.len(), "only {}", taken.len());
         if told.hidden {
             store(&mut client, &taken, false);
             expect_exactly(&server, &taken);

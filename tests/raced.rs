@@ -28,7 +28,7 @@ use rand::rngs::SmallRng;
 use uploads::{Case, Outcome, content_of};
 
 /// Uploads that CI sends, of all kinds together.
-const UPLOADS: u64 = 2_400;
+const UPLOADS: u64 = 1_800;
 const ATTACKERS: u64 = 2;
 
 fn uploads_to_send() -> u64 {
