@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use clap::ValueEnum;
-use env_logger::{Builder, Env, Target};
+use env_logger::{Builder, Target};
 use log::LevelFilter;
 use piecemeal::observe::LineSender;
-use piecemeal::proto::text::plain_json;
+use piecemeal::proto::text::{is_plain, plain_json};
 use piecemeal::store::journal::entry::timestamp;
 use serde::Serialize;
 
@@ -69,7 +69,8 @@ pub(super) fn start_as(format: LogFormat, quiet: bool, verbose: u8, lines: LineS
     let mut builder = Builder::new();
     if std::env::var_os("RUST_LOG").is_some() {
         // It speaks for all modules, this program's included.
-        builder.filter_level(level).parse_env(Env::default());
+        builder.filter_level(level);
+        parse_variable(&mut builder);
     } else {
         // The steps of the libraries below are nobody's business here.
         builder
@@ -88,4 +89,14 @@ pub(super) fn start_as(format: LogFormat, quiet: bool, verbose: u8, lines: LineS
         });
     }
     builder.target(Target::Pipe(Box::new(lines))).init();
+}
+
+/// Does what `RUST_LOG` says. What the logger can't read in it, it shows as it is.
+fn parse_variable(builder: &mut Builder) {
+    match std::env::var("RUST_LOG") {
+        Ok(filters) if filters.chars().all(is_plain) => {
+            builder.parse_filters(&filters);
+        }
+        _ => super::tell("piecemeal: RUST_LOG has what is no plain text, and is ignored"),
+    }
 }

@@ -25,6 +25,7 @@ mod teller;
 mod trace;
 mod tracing;
 mod units;
+mod usage;
 mod verify;
 
 use std::fmt::Display;

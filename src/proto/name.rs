@@ -1,11 +1,12 @@
 //! What a file may be called. The same rule holds on both ends: a name is taken as it is or
 //! refused, and never rewritten, so that two names can't become one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use thiserror::Error;
 
-use super::text::is_plain;
+use super::text::{is_plain, is_unseen};
 
 /// Most bytes of one component; file systems stop at 255, and a server needs room for its own.
 pub const COMPONENT_MOST: usize = 200;
@@ -141,14 +142,19 @@ fn check_component(component: &str, rules: NameRules) -> Result<(), NameFault> {
     if component.contains(['\\', ':']) {
         return Err(NameFault::Separator);
     }
-    if component == "." || component == ".." {
+    // Some file systems skip what nobody sees: there `..` with such a character in it is `..`.
+    let seen = without_unseen(component);
+    if seen.is_empty() {
+        return Err(NameFault::NotText);
+    }
+    if seen == "." || seen == ".." {
         return Err(NameFault::Dots);
     }
     // Some file systems fold case, so every spelling of the server's folder is its own.
-    if component.eq_ignore_ascii_case(RESERVED) {
+    if seen.eq_ignore_ascii_case(RESERVED) {
         return Err(NameFault::Reserved);
     }
-    if component.starts_with('.') && !rules.allow_hidden {
+    if seen.starts_with('.') && !rules.allow_hidden {
         return Err(NameFault::Hidden);
     }
     if component.ends_with(['.', ' ']) {
@@ -158,6 +164,15 @@ fn check_component(component: &str, rules: NameRules) -> Result<(), NameFault> {
         return Err(NameFault::Device);
     }
     Ok(())
+}
+
+/// A component as it is read by a person, and by a file system that skips what a person can't see.
+fn without_unseen(component: &str) -> Cow<'_, str> {
+    if component.contains(is_unseen) {
+        Cow::Owned(component.replace(is_unseen, ""))
+    } else {
+        Cow::Borrowed(component)
+    }
 }
 
 /// Whether Windows would open a device under this name: it looks only at what stands before the
@@ -299,6 +314,24 @@ mod tests {
             assert_eq!(Name::parse(text, rules), Err(NameFault::Reserved));
         }
         assert_eq!(Name::parse("..", rules), Err(NameFault::Dots));
+    }
+
+    #[test]
+    fn what_nobody_sees_in_a_name_hides_no_rule_from_it() {
+        let rules = NameRules::LOOSEST;
+        for text in [
+            ".piecemeal\u{fe0f}",
+            ".\u{34f}Piecemeal",
+            "\u{3164}.piecemeal/x",
+        ] {
+            assert_eq!(Name::parse(text, rules), Err(NameFault::Reserved));
+        }
+        for text in ["..\u{fe0f}", ".\u{e0100}", "a/\u{180b}.\u{fe00}.\u{ffa0}/b"] {
+            assert_eq!(Name::parse(text, rules), Err(NameFault::Dots));
+        }
+        assert_eq!(refused("\u{115f}.profile"), NameFault::Hidden);
+        assert_eq!(refused("\u{3164}\u{fe0f}"), NameFault::NotText);
+        assert!(Name::parse("\u{2600}\u{fe0f}.txt", FOLDERS).is_ok());
     }
 
     #[test]

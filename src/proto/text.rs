@@ -26,6 +26,24 @@ pub fn is_plain(c: char) -> bool {
     )
 }
 
+/// Whether a plain character is one that nobody sees by itself, and that Unicode lets programs skip:
+/// its property Default_Ignorable_Code_Point, of which the others aren't plain. They belong to the
+/// letters and signs beside them: a variation selector makes an emoji of a sign.
+pub fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180d}'
+            | '\u{180f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
+}
+
 /// Shows any bytes as one line of plain text: what is no plain character stands as `\n`, `\u{…}`
 /// or `\xNN`, and a backslash as `\\`, so that two different inputs never look alike.
 pub fn escaped<B: AsRef<[u8]> + ?Sized>(bytes: &B) -> Escaped<'_> {

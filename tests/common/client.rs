@@ -138,6 +138,23 @@ impl Client {
         Reply::of(text)
     }
 
+    /// The next reply, if the connection is there for one. A silence fails the test.
+    pub(crate) fn try_reply(&mut self) -> Option<Reply> {
+        let mut header = [0; 3];
+        self.read_or_end(&mut header)?;
+        assert_eq!(header[0], 1, "every reply is a STRING");
+        let mut text = vec![0; usize::from(u16::from_le_bytes([header[1], header[2]]))];
+        self.read_or_end(&mut text)?;
+        Some(Reply(String::from_utf8(text).expect("a reply is text")))
+    }
+
+    fn read_or_end(&mut self, bytes: &mut [u8]) -> Option<()> {
+        match self.socket.read_exact(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("nothing came"),
+            read => read.ok(),
+        }
+    }
+
     /// The next reply, which has to be good.
     pub(crate) fn ok(&mut self) -> Reply {
         let reply = self.reply();

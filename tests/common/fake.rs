@@ -16,7 +16,7 @@ pub(crate) struct Fake {
 
 impl Fake {
     /// Plays a script to each connection; the end of the script closes it.
-    pub(crate) fn playing(script: impl Fn(&mut Peer) + Send + 'static) -> Fake {
+    pub(crate) fn playing(mut script: impl FnMut(&mut Peer) + Send + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
         let (tell, told) = channel();
@@ -66,6 +66,13 @@ impl Peer {
             .read_exact(&mut bytes)
             .expect("the client sends");
         bytes
+    }
+
+    /// The same, from a client that may have gone.
+    pub(crate) fn try_take(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// What one read brings.

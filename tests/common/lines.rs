@@ -19,6 +19,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct SoFar {
     lines: Vec<String>,
+    /// The same, byte for byte.
+    raw: Vec<u8>,
     ended: bool,
 }
 
@@ -30,8 +32,12 @@ impl Lines {
         thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n') {
                 let Ok(line) = line else { break };
-                let line = String::from_utf8_lossy(&line).into_owned();
-                collected.lock().lines.push(line);
+                let text = String::from_utf8_lossy(&line).into_owned();
+                let mut so_far = collected.lock();
+                so_far.lines.push(text);
+                so_far.raw.extend(line);
+                so_far.raw.push(b'\n');
+                drop(so_far);
                 collected.0.changed.notify_all();
             }
             collected.lock().ended = true;
@@ -77,6 +83,12 @@ impl Lines {
             .unwrap_or_else(PoisonError::into_inner);
         assert!(so_far.ended, "no end came after {:#?}", so_far.lines);
         so_far.lines.clone()
+    }
+
+    /// Waits for the stream's end, and gives all that came, byte for byte; its last line has an end.
+    pub(crate) fn raw_to_end(&self) -> Vec<u8> {
+        self.to_end();
+        self.lock().raw.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, SoFar> {

@@ -22,6 +22,7 @@ use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::usage;
 use file::{File, Setting};
 
 const CONFIG: &str = "config";
@@ -47,7 +48,7 @@ pub(super) enum Stop {
 
 impl From<clap::Error> for Stop {
     fn from(error: clap::Error) -> Stop {
-        Stop::Usage(error)
+        Stop::Usage(usage::shown(error))
     }
 }
 
@@ -113,7 +114,8 @@ pub(super) fn complete(command: Command) -> Command {
         .value_parser(FalseyValueParser::new())
         .help_heading(heading)
         .help("Print the settings as such a file, with where each comes from, and do nothing else");
-    command.args([config, print])
+    let command = command.args([config, print]);
+    command.mut_args(usage::with_plain_help)
 }
 
 /// Makes sense of a command line, and of the file that it names.
@@ -183,7 +185,11 @@ fn with_defaults(command: Command, table: &[String], settings: &[Setting]) -> Co
     match table {
         [] => settings.iter().fold(command, |command, setting| {
             command.mut_arg(&setting.id, |arg| {
-                arg.default_values(&setting.values).required(false)
+                let mut values = setting.values.iter();
+                let plain = values.all(|value| usage::is_shown_as_it_is(value.as_ref()));
+                arg.default_values(&setting.values)
+                    .hide_default_value(!plain)
+                    .required(false)
             })
         }),
         [name, rest @ ..] => {

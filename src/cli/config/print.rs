@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use piecemeal::proto::text::escaped;
+use piecemeal::proto::text::{escaped, is_plain};
 use toml::Value;
 
 use super::file::{File, Setting};
@@ -31,7 +31,7 @@ pub(super) fn print(
         let _ = match value(arg, matches)? {
             Some(value) => {
                 let source = source(arg, matches, file, from_file);
-                writeln!(text, "{key} = {value}  # {source}")
+                writeln!(text, "{key} = {}  # {source}", shown(&value))
             }
             None => writeln!(text, "# {key} is not set"),
         };
@@ -64,6 +64,31 @@ fn value(arg: &Arg, matches: &ArgMatches) -> Result<Option<Value>, String> {
         ArgAction::Append => Some(Value::Array(values)),
         _ => values.pop(),
     })
+}
+
+/// A value as TOML, in one line and with nothing in it that isn't plain.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.chars().all(is_plain) => basic_string(text),
+        Value::Array(values) => {
+            let values: Vec<_> = values.iter().map(shown).collect();
+            format!("[{}]", values.join(", "))
+        }
+        value => value.to_string(),
+    }
+}
+
+/// The one kind of TOML's strings in which every character can be written by its number.
+fn basic_string(text: &str) -> String {
+    let mut string = String::from('"');
+    for c in text.chars() {
+        let _ = match c {
+            '"' | '\\' => write!(string, "\\{c}"),
+            c if is_plain(c) => write!(string, "{c}"),
+            c => write!(string, "\\U{:08x}", u32::from(c)),
+        };
+    }
+    string + "\""
 }
 
 /// A plain number is written as one.

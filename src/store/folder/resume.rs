@@ -223,13 +223,14 @@ fn try_open(root: &Root, resume: &Resume) -> Result<Tried, Error> {
         let offset = match is_new {
             true => 0,
             false => match trusted(&unfinished.file, &work, facts)? {
+                // The one link that it has is this name.
+                offset if offset > 0 && still_has_name(&unfinished.file, &work, &name)? => offset,
                 // Made anew, since nothing is known of this one: it could be another file's link.
-                0 => {
+                _ => {
                     unfinished.discard();
                     root.is_freed(resting);
                     continue;
                 }
-                offset => offset,
             },
         };
         // Refused, it rests on: there may be room another day.

@@ -219,10 +219,7 @@ impl Root {
             }) => move_to_free_name((&**work, hidden), (folder, name)),
         };
         match placed {
-            Ok(()) => {
-                has_name(&mut partial);
-                unfinished.becomes_stored();
-            }
+            Ok(()) => has_name(unfinished, &mut partial, (folder, name))?,
             Err(Errno::EXIST) => return Err(Error::Exists),
             Err(error) => return Err(Error::from_call("give a file its name", error)),
         }
@@ -270,12 +267,10 @@ impl Root {
                 error => Error::from_call("replace a file", error),
             })?;
         }
-        has_name(&mut partial);
-        unfinished.becomes_stored();
         if let Some((space, size)) = replaced {
             space.is_freed(size);
         }
-        Ok(())
+        has_name(unfinished, &mut partial, (folder, name))
     }
 
     /// The size of what has a name, if anything has. What is no plain file has size 0 here, and
@@ -359,11 +354,19 @@ impl Drop for Root {
     }
 }
 
-/// A file has got its name, so its other one is gone.
-fn has_name(partial: &mut Option<Partial>) {
+/// A file has got its name, so its other one is gone. What was moved by that is only as sure to be
+/// this file as nobody else has been at work in `.piecemeal`, so it is looked at.
+fn has_name(
+    unfinished: &Unfinished,
+    partial: &mut Option<Partial>,
+    (folder, name): (&OwnedFd, &str),
+) -> Result<(), Error> {
     if let Some(partial) = partial.take() {
         partial.remove_record();
+        unfinished.expect_at(folder, name)?;
     }
+    unfinished.becomes_stored();
+    Ok(())
 }
 
 /// The size of a plain file, if one has the name in a folder: what counts against a quota.

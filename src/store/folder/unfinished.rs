@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation};
 use rustix::io::Errno;
 
 use super::record::{Facts, State};
@@ -167,6 +167,26 @@ impl Unfinished {
         }
     }
 
+    /// Makes sure that what has a name is this file. One that another upload replaced at once had
+    /// the name before, and so had one that somebody who waits for files has taken away already.
+    pub(super) fn expect_at(&self, folder: &OwnedFd, name: &str) -> Result<(), Error> {
+        let failed = |error| Error::from_call("look at a file", error);
+        let named = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) => named,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        // Looked at last: whatever had replaced it by then has left it without a link.
+        let own = rustix::fs::fstat(&self.file).map_err(failed)?;
+        let is_plain = FileType::from_raw_mode(named.st_mode) == FileType::RegularFile;
+        let is_it = (own.st_dev, own.st_ino) == (named.st_dev, named.st_ino);
+        if is_it || own.st_nlink == 0 && is_plain {
+            return Ok(());
+        }
+        let error = io::Error::other("somebody else has put another one in its place");
+        Err(Error::from_call("give a file its name", error))
+    }
+
     pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,5 +209,33 @@ impl Drop for Unfinished {
             // It stays where it is, and so does its space.
             self.becomes_stored();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn another_ones_file_is_not_taken_for_what_got_the_name() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = OwnedFd::from(File::open(home.path()).expect("it is there"));
+        let (a, b) = (home.path().join("a"), home.path().join("b"));
+        let unfinished = Unfinished::new(File::create(&a).expect("created"), None);
+        let is_at = |name| unfinished.expect_at(&folder, name).is_ok();
+        assert!(is_at("a"));
+        fs::write(&b, "another").expect("written");
+        assert!(!is_at("b"));
+        // Somebody waits for files, and moves each elsewhere as soon as it is there.
+        assert!(is_at("c"));
+        // Another upload gets the same name.
+        fs::rename(&b, &a).expect("moved");
+        assert!(is_at("a"));
+        fs::remove_file(&a).expect("removed");
+        assert!(is_at("a"));
+        symlink("b", &a).expect("linked");
+        assert!(!is_at("a"));
     }
 }

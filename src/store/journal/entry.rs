@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::proto::text::plain_json;
 use crate::proto::{Digest, Receipt};
 
 /// What was stored.
@@ -73,7 +74,9 @@ impl<'a> Entry<'a> {
 
     /// Appends it as a line, with its end.
     pub fn write(&self, lines: &mut String) {
-        lines.push_str(&serde_json::to_string(self).expect("text and numbers are always JSON"));
+        let json = serde_json::to_string(self).expect("text and numbers are always JSON");
+        // What a client writes down is a server's word, and somebody will look at the file.
+        lines.push_str(&plain_json(json));
         lines.push('\n');
     }
 
