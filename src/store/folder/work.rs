@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::record::{RECORD, UPLOAD};
@@ -79,7 +79,7 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
     for entry in rustix::fs::Dir::read_from(&work)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name.to_bytes().starts_with(b".") || entry.file_type() == FileType::Directory {
+        if name.to_bytes().starts_with(b".") {
             continue;
         }
         let bytes = name.to_bytes();
@@ -99,6 +99,10 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
             }
             file => File::from(file?),
         };
+        // Its own kind is asked for: a power cut can leave an entry that says another.
+        if file.metadata()?.is_dir() {
+            continue;
+        }
         // It goes with its upload, before that, and is removed alone only where it has none. That is
         // a power cut's doing, or another server's that is just removing both.
         if is_record && has_upload(&work, bytes) {
