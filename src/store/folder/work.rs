@@ -99,10 +99,6 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
             }
             file => File::from(file?),
         };
-        // Its own kind is asked for: a power cut can leave an entry that says another.
-        if file.metadata()?.is_dir() {
-            continue;
-        }
         // It goes with its upload, before that, and is removed alone only where it has none. That is
         // a power cut's doing, or another server's that is just removing both.
         if is_record && has_upload(&work, bytes) {
@@ -126,9 +122,10 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
     Ok(())
 }
 
+/// A folder is left alone: none was made here, but a power cut can leave a name that leads to one.
 fn unlink(work: &OwnedFd, name: impl rustix::path::Arg) -> Result<(), Errno> {
     match rustix::fs::unlinkat(work, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
         removed => removed,
     }
 }
