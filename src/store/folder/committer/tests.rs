@@ -200,3 +200,91 @@ fn a_large_file_that_can_not_be_synced_or_lacks_a_byte_is_not_safe() {
     assert!(bad.make_safe(&root, &mut []).is_err());
     assert!(!bad.synced && root.has_failed());
 }
+
+#[test]
+fn the_loop_gives_only_a_flat_name_that_it_need_not_look_for_and_that_replaces_nothing() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = root_on(&home, false);
+    let made = |name: Option<&str>, conflict| {
+        let mut job = job(root.create().expect("a file"), name.unwrap_or("any"), true);
+        job.conflict = conflict;
+        if name.is_none() {
+            job.name = None;
+        }
+        job.is_done_soon()
+    };
+    assert!(made(Some("a"), Conflict::Error) && made(None, Conflict::Error));
+    assert!(made(None, Conflict::Rename), "none has a random name");
+    assert!(!made(Some("a"), Conflict::Rename) && !made(Some("a"), Conflict::Overwrite));
+    assert!(!made(Some("a/b"), Conflict::Error));
+}
+
+#[test]
+fn a_batch_takes_what_waits_until_it_is_full() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = root_on(&home, false);
+    let shared = Arc::new(root.create().expect("a file"));
+    let jobs = |count: usize| -> Vec<Job> {
+        // They share a file: a test may not have so many open.
+        let one = |_| {
+            let mut job = job(root.create().expect("a file"), "a", true);
+            job.unfinished = Arc::clone(&shared);
+            job
+        };
+        (0..count).map(one).collect()
+    };
+    for (waiting, expected) in [([200, 54, 7], 262), ([200, 55, 7], 256), ([1, 1, 1], 4)] {
+        let (send, waits) = std::sync::mpsc::channel();
+        for count in waiting {
+            send.send(jobs(count)).expect("it waits");
+        }
+        let mut batch = jobs(1);
+        gather(&waits, &mut batch, &Last::default());
+        assert_eq!(batch.len(), expected, "{waiting:?}");
+    }
+}
+
+#[test]
+fn where_nothing_is_promised_of_a_power_cut_no_file_is_synced() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut root = root_on(&home, false);
+    root.durable = false;
+    std::fs::write(home.path().join("other"), "").expect("written");
+    let file = File::from(unfit(&home.path().join("other")));
+    let mut unfit = job(Unfinished::new(file, None), "a", false);
+    unfit.make_safe(&root, &mut []).expect("nobody syncs it");
+    assert!(!root.has_failed());
+}
+
+#[test]
+fn a_digest_that_nobody_has_taken_on_the_way_is_taken_at_the_end() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = root_on(&home, false);
+    for (bytes, is_right) in [(b"right", true), (b"wrong", false)] {
+        let mut large = job(root.create().expect("a file"), "a", false);
+        (&large.unfinished.file).write_all(bytes).expect("written");
+        large.written = 5;
+        large.seal = Seal {
+            size: 5,
+            digest: Some(Digest(blake3::hash(b"right").into())),
+        };
+        large.chase = Some(Arc::new(Chase::new(Arc::clone(&large.unfinished), false)));
+        let safe = large.make_safe(&root, &mut digest::block());
+        assert_eq!(safe.is_ok(), is_right, "{safe:?}");
+    }
+}
+
+#[test]
+fn what_overwrites_is_no_twin_even_of_the_same_bytes() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = root_on(&home, false);
+    std::fs::write(home.path().join("a"), "bytes").expect("written");
+    for (conflict, is_found) in [(Conflict::Overwrite, false), (Conflict::Error, true)] {
+        let mut again = job(root.create().expect("a file"), "a", true);
+        again.conflict = conflict;
+        again.written = 5;
+        again.seal.digest = Some(Digest(blake3::hash(b"bytes").into()));
+        let twin = again.twin(&root, &mut digest::block());
+        assert_eq!(twin.expect("it can be read").is_some(), is_found);
+    }
+}
