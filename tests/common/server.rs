@@ -87,7 +87,12 @@ impl Starter {
     /// Runs it with a limit, as `ulimit` takes it.
     pub(crate) fn limited(self, limit: &str) -> Starter {
         let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-        self.under(&["sh", "-c", &script])
+        // What it has run may not fit, and half of it is worse than nothing.
+        let starter = match is_counted() {
+            true => self.variable("LLVM_PROFILE_FILE", "/dev/null"),
+            false => self,
+        };
+        starter.under(&["sh", "-c", &script])
     }
 
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Starter {

@@ -173,4 +173,29 @@ mod tests {
         assert_eq!(["b/1", "a/c/1", "a/file/1", "link/1"].map(way), [false; 4]);
         assert!(!root.has_failed());
     }
+
+    #[test]
+    fn links_are_synced_only_where_a_file_has_no_name_and_no_journal_keeps_them() {
+        let here = tempfile::tempdir().expect("a folder");
+        // Memory keeps no journal.
+        let memory = tempfile::tempdir_in("/dev/shm").ok();
+        for home in [Some(here), memory].into_iter().flatten() {
+            for durability in [Durability::Full, Durability::None] {
+                for naming in [Naming::Best, Naming::Partial] {
+                    let root = Root::open(home.path(), durability, naming, None);
+                    let root = root.expect("it opens");
+                    let is_lost = !journal::keeps_links(&root.folder);
+                    let needs_it = is_lost && root.durable && root.is_nameless();
+                    assert_eq!(
+                        root.links_need_sync(),
+                        needs_it,
+                        "{durability:?} {naming:?}"
+                    );
+                    let together = root.syncing.together.is_some();
+                    assert_eq!(together, root.durable && Together::open().is_some());
+                    assert!(naming == Naming::Best || !root.is_nameless());
+                }
+            }
+        }
+    }
 }
