@@ -24,8 +24,8 @@ store)
     chosen=()
     for file in mod error place journal/{entry,file,mod} \
         folder/{mod,beneath,bulk,committer,digest,folders,journal,keep,look,metadata,partials} \
-        folder/{record,recording,reports,resume,root,space,space/reservation,together} \
-        folder/{unfinished,upload,work,writeback}; do
+        folder/{record,recording,replaced,reports,resume,root,space,space/reservation,syncing} \
+        folder/{together,unfinished,upload,work,writeback}; do
         chosen+=(--file "src/store/$file.rs")
     done
     ;;
@@ -61,7 +61,8 @@ doctest = false
 HEAD
     for crate in blake3 humantime libc log proptest rand rustix serde serde_json tempfile thiserror \
         unicode-properties; do
-        sed -n "s/^\($crate = .*\)/\1/p" Cargo.toml
+        # What the tests need besides stands further down.
+        grep -m 1 "^$crate = " Cargo.toml
     done
     cat <<'TAIL'
 

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::process::Stdio;
 
-use common::{Server, Starter, command, data, data_header, put, skipped};
+use common::{Server, Starter, command, data, data_header, digest, end, put, skipped};
 
 /// Where in a trace a system call began, and where it had ended. A call that another thread's
 /// interrupts stands on two lines.
@@ -26,6 +26,11 @@ fn span(trace: &[&str], call: &str, part: &str, from: usize) -> (usize, usize) {
 /// What a server asks the system for while its clients do something; nothing where that can't be
 /// traced.
 fn traced(scene: impl FnOnce(&Server)) -> Option<String> {
+    traced_with(&[], scene)
+}
+
+/// The same, with further arguments of strace's.
+fn traced_with(further: &[&str], scene: impl FnOnce(&Server)) -> Option<String> {
     let tried = command("strace")
         .args(["-o", "/dev/null", "true"])
         .stderr(Stdio::null())
@@ -37,9 +42,8 @@ fn traced(scene: impl FnOnce(&Server)) -> Option<String> {
     let path = starter.home().join("trace");
     let file = path.to_str().expect("a temporary folder's path is text");
     let calls = "trace=write,fsync,mkdirat,openat,openat2,linkat,renameat2,sendto";
-    let mut server = starter
-        .under(&["strace", "-D", "-f", "-s", "99", "-o", file, "-e", calls])
-        .start();
+    let strace = ["strace", "-D", "-f", "-s", "99", "-o", file, "-e", calls];
+    let mut server = starter.under(&[&strace[..], further].concat()).start();
     scene(&server);
     server.stop();
     Some(fs::read_to_string(&path).expect("strace has written"))
@@ -158,6 +162,51 @@ fn a_new_folder_is_synced_into_the_one_above_it_before_ok_is_said() {
         assert!(kept.1 < said.0, "{trace:#?}");
     }
     assert_eq!(synced_folders(&trace), 3, "each of them once: {trace:#?}");
+}
+
+#[test]
+fn the_way_to_a_file_that_is_found_is_synced_before_anybody_is_told_that_it_is_there() {
+    // By a question that goes before an upload, and by an upload that is whole.
+    for (is_asked, telling) in [(true, "offset=9"), (false, "name=a/b/there")] {
+        let mut folders = Vec::new();
+        let Some(trace) = traced_with(&["-y"], |server| {
+            let paths = ["a/b/there", "a/b", "a", ""].map(|path| server.path(path));
+            let paths = paths.iter().map(|path| path.to_string_lossy().into_owned());
+            folders = paths
+                .map(|path| path.trim_end_matches('/').to_owned())
+                .collect();
+            // Nobody has synced it.
+            let store = || {
+                fs::create_dir_all(server.path("a/b")).expect("made");
+                fs::write(server.path("a/b/there"), b"the bytes").expect("written");
+            };
+            let digest = format!("blake3={}", digest(b"the bytes"));
+            let mut client = server.client();
+            if is_asked {
+                store();
+                client.send(put(format!("name=a/b/there\nsize=9\n{digest}")));
+                assert_eq!(client.ok().key("offset"), Some("9"));
+                client.send(data(b""));
+            } else {
+                client.send(put("name=a/b/there\nend=explicit"));
+                client.ok();
+                store();
+                client.send([data(b"the bytes"), end(digest)].concat());
+                client.ok();
+            }
+            client.receipt("a/b/there", 9);
+        }) else {
+            return skipped("strace can't be run here");
+        };
+        let trace: Vec<&str> = trace.lines().collect();
+        let told = span(&trace, "sendto", telling, 0).0;
+        let mut from = 0;
+        for path in &folders {
+            let synced = span(&trace, "fsync", &format!("<{path}>"), from);
+            assert!(synced.1 < told, "{path} is not synced yet: {trace:#?}");
+            from = synced.1;
+        }
+    }
 }
 
 /// How many syncs there are of anything but the files that are linked. These are synced a second

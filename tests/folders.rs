@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::thread;
 
-use common::{Ran, Server, command, data, piecemeal, put, skipped, string};
+use common::{Ran, Server, Starter, command, data, piecemeal, put, skipped, string};
 use tempfile::TempDir;
 
 fn send(to: &str, arguments: &[&str]) -> Ran {
@@ -385,4 +385,14 @@ fn two_files_that_would_have_one_name_are_named_before_anything_is_sent() {
     let arguments = ["--on-conflict", "rename", text(&one), text(&other)];
     send(server.address(), &arguments).exits(0);
     assert_eq!(tree(&server.path("")), ["f/a", "f/a (2)", "f/b"]);
+}
+
+#[test]
+fn a_servers_folder_that_is_missing_is_made_where_it_was_started_with_those_above_it() {
+    // In place of the folder that a test's server has, after `serve --dir`.
+    let script = "cd \"${3%/*}\" && shift 3 && exec \"$0\" serve --dir new/er \"$@\"";
+    let server = Starter::new(&[]).under(&["sh", "-c", script]).start();
+    server.client().upload("1", b"one");
+    let stored = fs::read(server.home().join("new/er/1")).expect("it is there");
+    assert_eq!(stored, b"one");
 }

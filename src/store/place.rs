@@ -64,3 +64,32 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     }
     File::open(parent)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folders_that_are_made_are_told_the_uppermost_first_and_those_that_are_there_are_not() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (above, below) = (home.path().join("a"), home.path().join("a/b"));
+        let made = make_folders(&below).expect("made");
+        assert_eq!(made, [above, below.clone()]);
+        assert!(below.is_dir());
+        assert!(make_folders(&below).expect("it is there").is_empty());
+    }
+
+    #[test]
+    fn a_folder_is_not_taken_to_be_made_where_a_file_stands_in_its_way() {
+        let home = tempfile::tempdir().expect("a folder");
+        let file = home.path().join("file");
+        fs::write(&file, "").expect("written");
+        for path in [file.clone(), file.join("below")] {
+            let error = make_folders(&path).expect_err("it can't be made");
+            assert!(
+                error.to_string().contains("can't make the folder"),
+                "{error}"
+            );
+        }
+    }
+}

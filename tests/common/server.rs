@@ -5,12 +5,16 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use super::{Client, Lines, PROGRAM, command, signal};
+
+/// How long a server whose lines are counted has to end by itself.
+const COUNTING: Duration = Duration::from_secs(5);
 
 /// How a server is to be started.
 #[derive(Debug)]
@@ -83,7 +87,12 @@ impl Starter {
     /// Runs it with a limit, as `ulimit` takes it.
     pub(crate) fn limited(self, limit: &str) -> Starter {
         let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-        self.under(&["sh", "-c", &script])
+        // What it has run may not fit, and half of it is worse than nothing.
+        let starter = match is_counted() {
+            true => self.variable("LLVM_PROFILE_FILE", "/dev/null"),
+            false => self,
+        };
+        starter.under(&["sh", "-c", &script])
     }
 
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Starter {
@@ -138,6 +147,11 @@ impl Starter {
         // goes before.
         if let Some(when) = std::env::var_os("SUITE_SPLICE") {
             command.env("PIECEMEAL_SPLICE", when);
+        }
+        // And so that what it runs can be counted: a server writes that down where it was built,
+        // which its sandbox forbids.
+        if is_counted() {
+            command.env("PIECEMEAL_SANDBOX", "off");
         }
         command.args(&words[1..]).envs(self.variables);
         let binds = binds.max(self.inherited.len());
@@ -262,6 +276,17 @@ impl Server {
         self.child.wait().expect("it is our child")
     }
 
+    /// Asks it to end by itself, as only then what it has run is written down. It may be held up
+    /// by a peer, or stopped, and then it is not waited for any longer.
+    fn end_in_time(&mut self) {
+        // It may have ended already, which is no failure.
+        let _ = rustix::process::kill_process(self.pid(), Signal::TERM);
+        let until = Instant::now() + COUNTING;
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Kills it, and gives what starts the next one in its folder.
     pub(crate) fn killed(mut self, arguments: &[&str]) -> Starter {
         // It may have ended already, which is no failure.
@@ -286,10 +311,18 @@ impl Drop for Server {
     fn drop(&mut self) {
         // What a tracer holds doesn't even hear of its death.
         self.end_tracing();
+        if is_counted() {
+            self.end_in_time();
+        }
         // It may have ended already, which is no failure.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether `SUITE_COVERAGE` asks for servers that can be counted: see docs/RELIABILITY.md.
+fn is_counted() -> bool {
+    std::env::var_os("SUITE_COVERAGE").is_some()
 }
 
 fn spawn(mut command: Command) -> Child {

@@ -278,31 +278,4 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::root::Naming;
-    use super::super::{Durability, Root};
-    use super::*;
-
-    fn place(folders: &mut Folders, root: &Root, name: &str) -> Result<(), Error> {
-        let unfinished = root.create().expect("a file");
-        folders.place(root, &unfinished, name)
-    }
-
-    #[test]
-    fn a_sync_that_has_failed_once_is_never_made_up_for_not_even_in_the_middle_of_a_batch() {
-        let home = tempfile::tempdir().expect("a folder");
-        let root = Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens");
-        let mut folders = Folders::new(2);
-        place(&mut folders, &root, "a/1").expect("placed");
-        // A descriptor of this kind can't be synced.
-        let folder = beneath::open(root.folder(), "a", OFlags::PATH).expect("it was made");
-        let folder = Arc::new(folder);
-        let changed = true;
-        folders.open.insert("a".into(), Open { folder, changed });
-        place(&mut folders, &root, "b/2").expect("there is room for two");
-        let third = place(&mut folders, &root, "c/3");
-        assert!(matches!(third, Err(Error::Io { .. })), "{third:?}");
-        assert!(root.has_failed() && folders.sync(&root).is_err());
-        assert!(folders.sync(&root).is_err());
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ pub(super) struct Syncing {
     /// Whether a file must be synced once more after it was linked.
     pub(super) links_need_it: bool,
     /// Where one call may sync all that the file system has.
-    together: Option<Together>,
+    pub(super) together: Option<Together>,
     /// Whether any sync has failed, after which nothing can be promised.
     failed: AtomicBool,
     /// Whether that of the folder itself has. Held while it is synced.
@@ -146,5 +146,56 @@ mod tests {
         // Whose sync would succeed now is told of the one that didn't.
         root.sync().expect_err("it has failed");
         assert!(root.has_failed() && root.sync_way_to("name").is_err());
+    }
+
+    #[test]
+    fn a_common_sync_that_fails_is_told_and_nothing_is_promised_any_more() {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
+        let mut root = root.expect("it opens");
+        root.sync_all().expect("it can be synced");
+        assert!(!root.has_failed());
+        root.folder = beneath::open(&root.folder, ".", OFlags::PATH).expect("it is there");
+        root.sync_all().expect_err("it can't be synced");
+        assert!(root.has_failed());
+    }
+
+    #[test]
+    fn a_way_that_somebody_has_taken_away_is_no_way_and_no_failure() {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
+        let root = root.expect("it opens");
+        std::fs::create_dir_all(home.path().join("a/b")).expect("made");
+        std::fs::write(home.path().join("a/file"), "").expect("written");
+        std::os::unix::fs::symlink("a", home.path().join("link")).expect("linked");
+        let way = |name: &str| root.sync_way_to(name).expect("no failure");
+        assert_eq!(["1", "a/1", "a/b/1"].map(way), [true; 3]);
+        assert_eq!(["b/1", "a/c/1", "a/file/1", "link/1"].map(way), [false; 4]);
+        assert!(!root.has_failed());
+    }
+
+    #[test]
+    fn links_are_synced_only_where_a_file_has_no_name_and_no_journal_keeps_them() {
+        let here = tempfile::tempdir().expect("a folder");
+        // Memory keeps no journal.
+        let memory = tempfile::tempdir_in("/dev/shm").ok();
+        for home in [Some(here), memory].into_iter().flatten() {
+            for durability in [Durability::Full, Durability::None] {
+                for naming in [Naming::Best, Naming::Partial] {
+                    let root = Root::open(home.path(), durability, naming, None);
+                    let root = root.expect("it opens");
+                    let is_lost = !journal::keeps_links(&root.folder);
+                    let needs_it = is_lost && root.durable && root.is_nameless();
+                    assert_eq!(
+                        root.links_need_sync(),
+                        needs_it,
+                        "{durability:?} {naming:?}"
+                    );
+                    let together = root.syncing.together.is_some();
+                    assert_eq!(together, root.durable && Together::open().is_some());
+                    assert!(naming == Naming::Best || !root.is_nameless());
+                }
+            }
+        }
     }
 }

@@ -41,6 +41,12 @@ impl Together {
         table.flatten().map(|table| Together { table })
     }
 
+    /// One that takes a file for the kernel's table, so that a test decides how calm it is.
+    #[cfg(test)]
+    pub(super) fn reading(table: File) -> Together {
+        Together { table }
+    }
+
     /// Whether a batch of so many files is synced sooner by one call.
     pub(super) fn is_sooner(&self, files: usize) -> bool {
         files >= FROM && self.waiting().is_some_and(|bytes| bytes <= CALM)
@@ -73,6 +79,7 @@ fn version() -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn what_waits_is_read_from_the_kernels_table() {
@@ -88,6 +95,27 @@ mod tests {
         let together = Together::open().expect("this system has one");
         assert!(together.waiting().is_some() && together.waiting().is_some());
         assert!(!together.is_sooner(1));
+    }
+
+    #[test]
+    fn a_batch_is_synced_by_one_call_while_no_more_than_a_little_waits_on_the_machine() {
+        let sooner = |table: &str, files: usize| {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(table.as_bytes()).expect("written");
+            Together::reading(file).is_sooner(files)
+        };
+        let most = CALM >> 10;
+        let just = format!("Dirty: {} kB\nWriteback: 7 kB\n", most - 7);
+        assert_eq!(
+            [1, 2, 200].map(|files| sooner(&just, files)),
+            [false, true, true]
+        );
+        let over = format!("Dirty: {} kB\nWriteback: 7 kB\n", most - 6);
+        assert!(!sooner(&over, 200));
+        assert!(
+            !sooner("nothing that is known", 200),
+            "not known is not calm"
+        );
     }
 
     #[cfg(target_os = "linux")]

@@ -238,4 +238,12 @@ mod tests {
         symlink("b", &a).expect("linked");
         assert!(!is_at("a"));
     }
+
+    #[test]
+    fn a_size_that_the_file_system_has_not_got_is_refused_before_it_is_asked_for_it() {
+        let unfinished = Unfinished::new(tempfile::tempfile().expect("a file"), None);
+        unfinished.check_free(1).expect("there is a byte");
+        let refused = unfinished.check_free(1 << 60);
+        assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    }
 }

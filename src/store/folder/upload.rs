@@ -327,3 +327,6 @@ impl Drop for FolderUpload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

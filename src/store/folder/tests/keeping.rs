@@ -240,3 +240,18 @@ fn after_a_failed_sync_nothing_is_begun_any_more() {
     ));
     assert_eq!(shelf.names(), [] as [&str; 0]);
 }
+
+#[test]
+fn the_store_says_where_files_are_until_they_are_whole() {
+    for mut shelf in Shelf::of_each_kind() {
+        let _upload = shelf.begin(&named("a")).expect("it begins");
+        let work = fs::read_dir(shelf.folder.path().join(".piecemeal"));
+        let is_named = work.is_ok_and(|work| work.count() == 1);
+        let expected = match is_named {
+            true => "files are kept in .piecemeal/ until they are whole",
+            false => "files have no name until they are whole",
+        };
+        assert_eq!(shelf.store.description(), expected);
+        assert_eq!(shelf.store.root.is_nameless(), !is_named);
+    }
+}

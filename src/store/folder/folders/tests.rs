@@ -1,0 +1,95 @@
+//! Which folders are synced for a batch, and what becomes of one that can't be.
+
+use super::*;
+use crate::store::folder::Durability;
+use crate::store::folder::root::Naming;
+
+fn place(folders: &mut Folders, root: &Root, name: &str) -> Result<(), Error> {
+    let unfinished = root.create().expect("a file");
+    folders.place(root, &unfinished, name)
+}
+
+#[test]
+fn a_sync_that_has_failed_once_is_never_made_up_for_not_even_in_the_middle_of_a_batch() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens");
+    let mut folders = Folders::new(2);
+    place(&mut folders, &root, "a/1").expect("placed");
+    // A descriptor of this kind can't be synced.
+    let folder = beneath::open(root.folder(), "a", OFlags::PATH).expect("it was made");
+    let folder = Arc::new(folder);
+    let changed = true;
+    folders.open.insert("a".into(), Open { folder, changed });
+    place(&mut folders, &root, "b/2").expect("there is room for two");
+    let third = place(&mut folders, &root, "c/3");
+    assert!(matches!(third, Err(Error::Io { .. })), "{third:?}");
+    assert!(root.has_failed() && folders.sync(&root).is_err());
+    assert!(folders.sync(&root).is_err());
+}
+
+/// A durable root in a folder, for a test to break.
+fn durable(home: &tempfile::TempDir) -> Root {
+    Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens")
+}
+
+/// Opens a folder beneath the root, or the root itself, in a way in which it can't be synced.
+fn unfit(root: &Root, path: &str) -> OwnedFd {
+    beneath::open(root.folder(), path, OFlags::PATH).expect("it is there")
+}
+
+#[test]
+fn a_name_that_was_given_in_a_folder_that_can_not_be_synced_is_not_kept() {
+    let home = tempfile::tempdir().expect("a folder");
+    for path in ["1", "a/1"] {
+        let mut root = durable(&home);
+        let mut folders = Folders::new(2);
+        std::fs::create_dir_all(home.path().join("a")).expect("made");
+        if path == "1" {
+            root.folder = unfit(&root, ".");
+        } else {
+            let (folder, changed) = (Arc::new(unfit(&root, "a")), false);
+            folders.open.insert("a".into(), Open { folder, changed });
+        }
+        place(&mut folders, &root, path).expect("placed");
+        folders.sync(&root).expect_err("its folder is not synced");
+        assert!(root.has_failed());
+    }
+}
+
+#[test]
+fn a_folder_that_somebody_else_has_made_is_synced_into_the_root_once() {
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(home.path().join("a")).expect("made");
+    let mut root = durable(&home);
+    let broken = unfit(&root, ".");
+    let mut folders = Folders::new(2);
+    // Another one that has to sync it as well: it can't know that it is kept.
+    let mut later = Folders::new(2);
+    place(&mut folders, &root, "a/1").expect("placed");
+    folders.sync(&root).expect("all of it can be synced");
+    root.folder = broken;
+    place(&mut folders, &root, "a/2").expect("placed");
+    folders
+        .sync(&root)
+        .expect("only the folder itself is synced");
+    place(&mut later, &root, "a/3").expect("placed");
+    later.sync(&root).expect_err("the root must be synced too");
+}
+
+#[test]
+fn a_common_sync_that_has_failed_is_never_made_up_for_by_one_of_the_folders() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut root = durable(&home);
+    let mut folders = Folders::new(2);
+    place(&mut folders, &root, "a/1").expect("placed");
+    folders.sync_with_all(&root).expect("all can be synced");
+    let broken = unfit(&root, ".");
+    let good = std::mem::replace(&mut root.folder, broken);
+    place(&mut folders, &root, "a/2").expect("placed");
+    folders
+        .sync_with_all(&root)
+        .expect_err("it can't be synced");
+    root.folder = good;
+    folders.sync(&root).expect_err("it has failed for good");
+    assert!(root.has_failed());
+}
