@@ -243,6 +243,8 @@ impl Machine for Shell {
         self.task("Stop", now, |_, desk| {
             if stop == Stop::Now {
                 desk.abort();
+                // What was given up is answered by nobody.
+                desk.asked = desk.asked.filter(|asked| *asked != Asked::Begin);
                 desk.finish();
             }
         });

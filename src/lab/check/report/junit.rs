@@ -8,6 +8,7 @@ use quick_junit::{
 use super::super::runner::{CheckError, Checked, Settings};
 use super::super::verdict::Verdict;
 use super::text::{Plain, case};
+use crate::proto::text::escaped;
 
 /// The document.
 pub fn document(settings: &Settings, all: &[Checked]) -> Result<String, SerializeError> {
@@ -19,13 +20,13 @@ pub fn document(settings: &Settings, all: &[Checked]) -> Result<String, Serializ
             Verdict::Fail(finding) => {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
                 status
-                    .set_message(finding.got.as_str())
+                    .set_message(plain(&finding.got))
                     .set_description(text.as_str());
                 status
             }
             Verdict::CantTell(why) => {
                 let mut status = TestCaseStatus::skipped();
-                status.set_message(why.as_str());
+                status.set_message(plain(why));
                 status
             }
         };
@@ -52,6 +53,11 @@ pub fn error(settings: &Settings, error: &CheckError) -> Result<String, Serializ
     let mut suite = TestSuite::new(format!("task {}", settings.task));
     suite.add_test_case(test);
     written(suite)
+}
+
+/// Servers' words may be in it, and whoever looks at the file may do so on a terminal.
+fn plain(text: &str) -> String {
+    escaped(text.as_bytes()).to_string()
 }
 
 fn written(suite: TestSuite) -> Result<String, SerializeError> {
