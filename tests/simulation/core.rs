@@ -53,6 +53,8 @@ pub(crate) struct Open {
     pub(crate) inode: Option<usize>,
     pub(crate) written: u64,
     pub(crate) reserved: u64,
+    /// Whether another has claimed it since.
+    pub(crate) is_taken: bool,
     /// Its bytes when it heard that another goes on with it.
     pub(crate) taken_at: Option<u64>,
 }
@@ -157,6 +159,7 @@ impl Core {
             inode,
             written: 0,
             reserved: order.size.unwrap_or(0),
+            is_taken: false,
             taken_at: None,
         };
         self.open.insert(self.uploads, open);

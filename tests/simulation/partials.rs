@@ -24,6 +24,8 @@ impl Core {
                 return Err(Error::Differs("another upload has this id"));
             }
             self.done.push_back(Done::Taken(*before));
+            let holder = self.open.get_mut(holder).expect("a claim goes with it");
+            holder.is_taken = true;
             self.taken_over += 1;
         }
         let number = self.open(order, None);
@@ -32,13 +34,10 @@ impl Core {
     }
 
     pub(super) fn hear_taken(&mut self, upload: &Upload) {
-        let number = upload.number();
         let open = self.upload(upload);
-        let written = open.written;
-        let id = open.order.upload.clone();
-        let is_mine = id.and_then(|id| Some(self.claims.get(id.as_str())?.0 == number));
-        if is_mine == Some(false) {
-            self.upload(upload).taken_at.get_or_insert(written);
+        // Whoever took it may be gone by now; it is lost all the same.
+        if open.is_taken {
+            open.taken_at.get_or_insert(open.written);
         }
     }
 

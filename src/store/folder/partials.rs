@@ -123,3 +123,37 @@ impl fmt::Debug for Partials {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::proto::Name;
+
+    /// A session hears of it later than it happens.
+    #[test]
+    fn an_upload_is_lost_to_another_also_when_that_one_is_gone_before_it_is_heard_of() {
+        let (queue, news) = mpsc::channel();
+        let (partials, reports) = (Partials::default(), Reports::new(queue));
+        let facts = Facts {
+            id: UploadId::parse("a").expect("an id"),
+            name: Name::parse("a", Default::default()).expect("a name"),
+            size: None,
+        };
+        let claim = |connection| {
+            let key = Key {
+                connection,
+                ticket: 0,
+            };
+            partials.claim(&facts, key, &reports).expect("it matches")
+        };
+        let first = claim(1);
+        drop(claim(2));
+        assert!(matches!(news.try_recv(), Ok(Done::Taken(key)) if key.connection == 1));
+        assert!(first.is_taken());
+        let third = claim(3);
+        drop(first);
+        assert!(partials.held().contains_key(&facts.id) && !third.is_taken());
+    }
+}
