@@ -5,9 +5,10 @@
 #   scripts/coverage.sh                  the unit tests, and those of tests/ that drive these
 #   scripts/coverage.sh disk folders     the unit tests, and these of tests/
 #
-# It needs `cargo install cargo-tarpaulin`. What servers run that the tests start counts too:
-# SUITE_COVERAGE has them end by themselves, and without a sandbox, which would keep them from
-# writing that down. Results: $COVERAGE.
+# It needs `cargo install cargo-tarpaulin`. SUITE_COVERAGE has the servers that tests start end by
+# themselves, and without a sandbox, so that they write down what they ran. The figures are a lower
+# bound all the same: of code that is generic, as the sessions are, tarpaulin leaves out lines that a
+# server has run. Results: $COVERAGE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
