@@ -6,7 +6,7 @@ use piecemeal::proto::Name;
 use piecemeal::proto::name::{NameFault, NameRules};
 
 use super::input::Input;
-use super::plain::{assert_line, is_harmful};
+use super::plain::{assert_line, is_harmful, seen};
 
 /// Tries one input: a server's rules, a number, and a name.
 pub fn check(bytes: &[u8]) {
@@ -41,10 +41,12 @@ fn taken(text: &str, rules: NameRules) {
     assert!(parts.len() <= 32 && (rules.allow_folders || parts.len() == 1));
     for part in &parts {
         assert!((1..=200).contains(&part.len()), "{part:?}");
-        assert!(!matches!(*part, "." | ".."));
-        assert!(rules.allow_hidden || !part.starts_with('.'));
         assert!(!part.ends_with('.') && !part.ends_with(' '));
-        assert!(!part.eq_ignore_ascii_case(".piecemeal"));
+        // And no rule is got round by what nobody sees.
+        let seen = seen(part);
+        assert!(!matches!(&*seen, "" | "." | ".."), "{part:?}");
+        assert!(rules.allow_hidden || !seen.starts_with('.'), "{part:?}");
+        assert!(!seen.eq_ignore_ascii_case(".piecemeal"), "{part:?}");
         assert!(!is_device(part), "{part:?}");
     }
     // It leads to one place beneath its folder, whatever the folder is called.
@@ -75,20 +77,25 @@ fn is_device(part: &str) -> bool {
 fn refused(text: &str, rules: NameRules, fault: NameFault) {
     assert_line(&fault.to_string());
     let parts = || text.split('/');
+    let any_seen = |is_such: &dyn Fn(&str) -> bool| parts().any(|part| is_such(&seen(part)));
     let is_broken = match fault {
         NameFault::Empty => parts().any(str::is_empty),
         NameFault::TooLong => {
             text.len() > 1024 || parts().count() > 32 || parts().any(|part| part.len() > 200)
         }
-        // The rest of what isn't plain is unassigned, which only a table knows.
-        NameFault::NotText => text.chars().any(|c| is_harmful(c) || !c.is_ascii()),
+        // The rest of what isn't plain is unassigned, which is neither letter nor digit.
+        NameFault::NotText => {
+            let may_be_unassigned = |c: char| !c.is_ascii() && !c.is_alphanumeric();
+            let is_bad = |c| is_harmful(c) || may_be_unassigned(c);
+            text.chars().any(is_bad) || any_seen(&str::is_empty)
+        }
         NameFault::Separator => text.contains(['\\', ':']),
         NameFault::Folder => text.contains('/') && !rules.allow_folders,
-        NameFault::Dots => parts().any(|part| matches!(part, "." | "..")),
-        NameFault::Hidden => !rules.allow_hidden && parts().any(|part| part.starts_with('.')),
+        NameFault::Dots => any_seen(&|part| matches!(part, "." | "..")),
+        NameFault::Hidden => !rules.allow_hidden && any_seen(&|part| part.starts_with('.')),
         NameFault::BadEnd => parts().any(|part| part.ends_with(['.', ' '])),
         NameFault::Device => parts().any(is_device),
-        NameFault::Reserved => parts().any(|part| part.eq_ignore_ascii_case(".piecemeal")),
+        NameFault::Reserved => any_seen(&|part| part.eq_ignore_ascii_case(".piecemeal")),
         NameFault::NotFolder => false,
     };
     assert!(is_broken, "{text:?} doesn't break it: {fault}");

@@ -38,6 +38,29 @@ pub fn is_harmful(c: char) -> bool {
         .any(|(from, to)| (*from..=*to).contains(&c))
 }
 
+/// Ranges of characters that leave no trace where they stand alone, and that may be skipped: what
+/// Unicode calls ignorable and doesn't count among those above.
+const UNSEEN: [(u32, u32); 9] = [
+    (0x34f, 0x34f),
+    (0x115f, 0x1160),
+    (0x17b4, 0x17b5),
+    (0x180b, 0x180d),
+    (0x180f, 0x180f),
+    (0x3164, 0x3164),
+    (0xfe00, 0xfe0f),
+    (0xffa0, 0xffa0),
+    (0xe0100, 0xe01ef),
+];
+
+/// What is left of a text for somebody who looks at it.
+pub fn seen(text: &str) -> String {
+    let is_seen = |c: &char| {
+        let c = u32::from(*c);
+        !(UNSEEN.iter()).any(|(from, to)| (*from..=*to).contains(&c))
+    };
+    text.chars().filter(is_seen).collect()
+}
+
 /// Panics where a text has more than one line, or anything that a terminal would obey.
 pub fn assert_line(text: &str) {
     assert!(!text.chars().any(is_harmful), "{text:?} is not plain");
