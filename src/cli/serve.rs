@@ -24,9 +24,9 @@ use super::hooks::HookArguments;
 use super::journal::{self, JournalArguments};
 use super::json::JsonArgument;
 use super::json::serve::JsonTeller;
+use super::log_rate_limit::LogRateLimit;
 use super::logging::LogFormat;
 use super::reread::Origin;
-use super::sparing::Sparing;
 use super::teller::Teller;
 use super::tracing::Tracing;
 use super::units::{Limit, count, duration, show_duration, size};
@@ -351,7 +351,7 @@ fn serve(
         err: err.clone(),
         quiet: arguments.quiet,
         patience: show_duration(arguments.shutdown_timeout),
-        failures: Sparing::default(),
+        failures: LogRateLimit::default(),
     };
     let listener = hooks.listener();
     let told = json.clone();

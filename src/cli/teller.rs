@@ -6,8 +6,8 @@ use piecemeal::observe::LineSender;
 use piecemeal::proto::text::escaped;
 use piecemeal::server::Event;
 
+use super::log_rate_limit::LogRateLimit;
 use super::manager;
-use super::sparing::Sparing;
 
 /// Tells people what happens.
 pub(super) struct Teller {
@@ -17,7 +17,7 @@ pub(super) struct Teller {
     /// How long a stop waits, as people read it.
     pub(super) patience: String,
     /// Which failures are told: peers can cause them without end.
-    pub(super) failures: Sparing,
+    pub(super) failures: LogRateLimit,
 }
 
 impl Teller {

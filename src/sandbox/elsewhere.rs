@@ -10,6 +10,8 @@ use super::{Place, Report};
 pub struct User(std::convert::Infallible);
 
 impl User {
+    /// Looks nobody up: there is nobody to become.
+    ///
     /// # Errors
     /// Always.
     pub fn find(_: &str) -> io::Result<User> {
@@ -46,7 +48,7 @@ impl User {
     ///
     /// # Errors
     /// None: there is no user to call it with.
-    pub fn become_it(&self) -> io::Result<()> {
+    pub fn drop_privileges(&self) -> io::Result<()> {
         match self.0 {}
     }
 }

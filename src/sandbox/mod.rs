@@ -6,11 +6,11 @@
 //! have no more than who has started them.
 //!
 //! ```text
-//!   user.rs     root becomes somebody else
-//!   files.rs    Landlock: opening, making and removing files elsewhere is refused
-//!   calls.rs    seccomp: programs, connections, and what changes the system are refused;
-//!               refused.rs is the list
-//!   proof.rs    tries what is to be refused
+//!   user.rs       root becomes somebody else
+//!   files.rs      Landlock: opening, making and removing files elsewhere is refused
+//!   calls.rs      seccomp: programs, connections, and what changes the system are refused;
+//!                 refused.rs is the list
+//!   self_test.rs  tries what is to be refused
 //! ```
 //!
 //! **All of it is for the thread that calls, and those that it starts later.** Landlock can't
@@ -28,13 +28,13 @@ mod calls;
 mod elsewhere;
 #[cfg(target_os = "linux")]
 mod files;
-#[cfg(target_os = "linux")]
-mod proof;
 #[cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod refused;
+#[cfg(target_os = "linux")]
+mod self_test;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 #[cfg(target_os = "linux")]
@@ -134,13 +134,13 @@ pub fn enter(places: &[Place]) -> Report {
     if let Err(error) = rustix::thread::set_no_new_privs(true) {
         return Report::missing(&format!("new privileges can't be given up: {error}"));
     }
-    let proof = proof::Proof::prepare();
+    let self_test = self_test::SelfTest::prepare();
     let files = files::restrict(places);
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     let calls = calls::restrict();
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let calls = Wall::Missing("their numbers are known for x86-64 and ARM64".into());
-    proof.of(Report { files, calls })
+    self_test.check(Report { files, calls })
 }
 
 /// Whether this is the process's only thread.

@@ -114,7 +114,7 @@ impl User {
     /// # Errors
     /// Those of [`User::check`]; where there are other threads; and where the system refuses.
     /// The process is to end then, since it may have become the user in part.
-    pub fn become_it(&self) -> io::Result<()> {
+    pub fn drop_privileges(&self) -> io::Result<()> {
         self.check()?;
         if self.is_current() {
             return Ok(());

@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
-use crate::cli::sparing::Sparing;
+use crate::cli::log_rate_limit::LogRateLimit;
 use crate::cli::teller::Teller;
 use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
@@ -107,7 +107,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         err: err.sender(),
         quiet: false,
         patience: "10s".into(),
-        failures: Sparing::default(),
+        failures: LogRateLimit::default(),
     };
     let served = if arguments.threads {
         serve_by_threads(&arguments, teller)

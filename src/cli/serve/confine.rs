@@ -176,7 +176,7 @@ pub(super) fn become_user<'a>(user: &User, made: impl Iterator<Item = &'a Path>)
             })?;
         }
     }
-    user.become_it()
+    user.drop_privileges()
 }
 
 /// Says where the user can't write, before clients are told so one by one.

@@ -15,20 +15,20 @@ use socket2::{Domain, Socket, Type};
 use super::{Report, Wall};
 
 /// What has to be there before it is refused.
-pub(super) struct Proof {
+pub(super) struct SelfTest {
     socket: Option<Socket>,
 }
 
-impl Proof {
-    pub(super) fn prepare() -> Proof {
+impl SelfTest {
+    pub(super) fn prepare() -> SelfTest {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None);
-        Proof {
+        SelfTest {
             socket: socket.ok(),
         }
     }
 
     /// What of a report holds.
-    pub(super) fn of(self, mut report: Report) -> Report {
+    pub(super) fn check(self, mut report: Report) -> Report {
         if report.calls == Wall::Whole {
             report.calls = verdict(
                 &[Errno::PERM],
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(of(Ok(())), gap);
         // A folder is no program, whoever says so.
         assert_eq!(of(run()), gap);
-        let proof = Proof::prepare();
-        assert_eq!(of(proof.connect()), gap);
+        let self_test = SelfTest::prepare();
+        assert_eq!(of(self_test.connect()), gap);
     }
 }
