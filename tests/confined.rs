@@ -257,7 +257,7 @@ fn a_hook_is_not_bound_by_the_sandbox() {
 
 #[test]
 fn a_server_whose_process_for_hooks_dies_says_so_and_goes_on() {
-    let server = Server::start(&["--on-stored", "sleep", "--on-stored-arg", "1000"]);
+    let mut server = Server::start(&["--on-stored", "sleep", "--on-stored-arg", "1000"]);
     let mut client = server.client();
     client.upload("a.txt", b"bytes");
     let children = format!("/proc/{0}/task/{0}/children", server.pid().as_raw_nonzero());
@@ -276,10 +276,12 @@ fn a_server_whose_process_for_hooks_dies_says_so_and_goes_on() {
         .err
         .wait_for(|line| line.contains("the process that runs hooks has died"));
     client.upload("b.txt", b"bytes");
-    server
-        .err
-        .wait_for(|line| line.contains("the hook for b.txt failed: the process for hooks is gone"));
     client.upload("c.txt", b"bytes");
+    server.stop();
+    // Whoever uploads could else have a line of the log for each file.
+    let said = server.err.so_far().join("\n");
+    assert!(!said.contains("the hook for b.txt"), "{said}");
+    assert!(said.contains("2 hooks were not run"), "{said}");
 }
 
 #[test]

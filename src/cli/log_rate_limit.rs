@@ -39,6 +39,12 @@ impl LogRateLimit {
         window.lines += 1;
         Some(std::mem::take(&mut window.left_out))
     }
+
+    /// How many were not logged since the last that was: to be told at the end.
+    pub(super) fn left_out(&self) -> u64 {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut window.left_out)
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +62,10 @@ mod tests {
         }
         assert_eq!(limit.admit(start + WINDOW), Some(1000));
         assert_eq!(limit.admit(start + WINDOW), Some(0));
+        assert_eq!(limit.left_out(), 0);
+        for _ in 0..MOST {
+            limit.admit(start + WINDOW);
+        }
+        assert_eq!((limit.left_out(), limit.left_out()), (2, 0));
     }
 }

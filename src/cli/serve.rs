@@ -138,23 +138,24 @@ fn serve(
     for address in addresses.iter().filter(|address| !address.is_local()) {
         err.line(format!("warning: {address} can be reached from other machines, and whoever reaches it can store files"));
     }
-    let teller = Teller {
+    let teller = Arc::new(Teller {
         out: out.clone(),
         err: err.clone(),
         quiet: arguments.quiet,
         patience: show_duration(arguments.shutdown_timeout),
         failures: LogRateLimit::default(),
-    };
+    });
     let listener = hooks.listener();
-    let told = json.clone();
+    let (told, people) = (json.clone(), Arc::clone(&teller));
     workers.on_event(move |event| {
         match &told {
-            Some(json) => json.tell(event, &teller),
-            None => teller.tell(event),
+            Some(json) => json.tell(event, &people),
+            None => people.tell(event),
         }
         listener.hear(event);
     });
     let summary = workers.run();
+    teller.finish();
     tracing.finish(err);
     let mut summary = summary?;
     summary.ended = hooks.finish(summary.ended, arguments.shutdown_timeout.0, err)?;
