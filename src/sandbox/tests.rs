@@ -32,16 +32,18 @@ fn every_call_on_the_list_is_refused_and_what_nobody_knows_is_not_there() {
         unsafe_code,
         reason = "only by number can a call be made that has no wrapper"
     )]
-    fn call(number: libc::c_long) -> Option<i32> {
-        // SAFETY: the calls tried here are refused, or fail for arguments that mean nothing: each
-        // is a negative number, which is no descriptor, no address, no process and no size.
-        let result = unsafe { libc::syscall(number, -1, -1, -1, -1, -1, -1) };
+    fn call_with(number: libc::c_long, second: libc::c_long) -> Option<i32> {
+        // SAFETY: the calls tried here are refused, or fail for arguments that mean nothing: all but
+        // the second are a negative number, which is no descriptor, no address, no process and no
+        // size.
+        let result = unsafe { libc::syscall(number, -1, second, -1, -1, -1, -1) };
         (result == -1)
             .then(|| io::Error::last_os_error().raw_os_error())
             .flatten()
     }
+    let call = |number| call_with(number, -1);
 
-    on_a_thread(|| {
+    on_a_thread(move || {
         assert_eq!(super::calls::restrict(), Wall::Whole);
         for number in ALWAYS.iter().copied().flatten() {
             assert_eq!(call(*number), Some(libc::EPERM), "{number}");
@@ -51,8 +53,28 @@ fn every_call_on_the_list_is_refused_and_what_nobody_knows_is_not_there() {
         }
         // Other signals than to this process, by the way of those that a thread may send itself.
         assert_eq!(call(libc::SYS_tgkill), Some(libc::EPERM));
+        // Those by what comes at a descriptor, and programs that run as whoever owns them.
+        for (number, second) in [
+            (libc::SYS_fcntl, libc::F_SETOWN.into()),
+            (libc::SYS_fcntl, 15),
+            (libc::SYS_ioctl, 0x8901),
+            (libc::SYS_ioctl, 0x8902),
+            (libc::SYS_fchmod, 0o4755),
+            (libc::SYS_fchmod, 0o2755),
+            (libc::SYS_fchmod, 0o6000),
+        ] {
+            let result = call_with(number, second);
+            assert_eq!(result, Some(libc::EPERM), "{number}, {second:#o}");
+        }
+        // Else they are there, and find no descriptor of that number.
+        for (number, second) in [
+            (libc::SYS_fcntl, libc::F_GETFL.into()),
+            (libc::SYS_fchmod, 0o1777),
+        ] {
+            assert_eq!(call_with(number, second), Some(libc::EBADF), "{number}");
+        }
         // Its threads are bound as well, and there can be some, whatever clone3 says.
-        on_a_thread(|| assert_eq!(call(libc::SYS_execve), Some(libc::EPERM)));
+        on_a_thread(move || assert_eq!(call(libc::SYS_execve), Some(libc::EPERM)));
     });
 }
 
