@@ -58,7 +58,7 @@ pub enum Access {
     Append,
     /// This file is read, or what is in this folder. Nothing has to be there.
     Read,
-    /// Files are removed from this folder.
+    /// Files are removed from this folder, where it can be reached.
     Remove,
 }
 

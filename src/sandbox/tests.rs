@@ -131,6 +131,29 @@ fn files_elsewhere_are_out_of_reach_also_by_links_and_moves() {
     });
 }
 
+#[test]
+fn a_place_that_cannot_be_opened_takes_nothing_away_where_it_may_be_missing() {
+    let place = |path: &str, access| Place {
+        path: path.into(),
+        access,
+    };
+    on_a_thread(move || {
+        let missing = "/no/such/place";
+        let may_be_missing = [place(missing, Access::Read), place(missing, Access::Remove)];
+        // Beside one that may not be: what it says is fit for a terminal.
+        let hostile = place("/no/such\u{1b}[2J", Access::Append);
+        let Wall::Missing(why) = super::files::restrict(&[hostile]) else {
+            panic!("it is not there");
+        };
+        assert!(why.contains("/no/such\\u{1b}"), "{why}");
+        match super::files::restrict(&may_be_missing) {
+            Wall::Missing(why) if why.contains(missing) => panic!("{why}"),
+            Wall::Missing(why) => skipped(&why),
+            Wall::Whole | Wall::Part(_) => {}
+        }
+    });
+}
+
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
 fn skipped(why: &str) {
     eprintln!("skipped: {why}");
