@@ -1,9 +1,8 @@
 //! Where there is no Linux, there is nothing to give up with.
 
 use std::io;
-use std::path::Path;
 
-use super::{Place, Report};
+use super::{Made, Place, Report};
 
 /// Somebody to become: nobody, here.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ impl User {
     ///
     /// # Errors
     /// None: there is no user to call it with.
-    pub fn give(&self, _: &Path) -> io::Result<()> {
+    pub fn give(&self, _: Made<'_>) -> io::Result<()> {
         match self.0 {}
     }
 

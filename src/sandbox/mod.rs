@@ -41,7 +41,9 @@ mod tests;
 mod user;
 
 use std::fmt;
-use std::path::PathBuf;
+#[cfg(target_os = "linux")]
+use std::io;
+use std::path::{Path, PathBuf};
 
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{User, enter};
@@ -51,8 +53,8 @@ pub use user::User;
 /// What stays possible at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Files and folders are made, read, written, moved and removed in this folder; links, pipes,
-    /// sockets and devices are not.
+    /// Files and folders are made, read, written, moved, linked and removed in this folder; symbolic
+    /// links, pipes, sockets and devices are not.
     Store,
     /// Files are made in this folder, read and written, and none is moved or removed.
     Append,
@@ -69,6 +71,24 @@ pub struct Place {
     pub path: PathBuf,
     /// What for.
     pub access: Access,
+}
+
+/// What was made for a user, and is to be given to them.
+#[derive(Clone, Copy, Debug)]
+pub enum Made<'a> {
+    /// A folder.
+    Folder(&'a Path),
+    /// The file of a Unix socket, with its inode's number.
+    Socket(&'a Path, u64),
+}
+
+impl Made<'_> {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Made::Folder(path) | Made::Socket(path, _) => path,
+        }
+    }
 }
 
 /// How far something is in force.
@@ -127,8 +147,8 @@ impl fmt::Display for Report {
 /// it, whatever became of the other.
 #[cfg(target_os = "linux")]
 pub fn enter(places: &[Place]) -> Report {
-    if !is_alone() {
-        return Report::missing("threads run already, which it would not reach");
+    if let Err(why) = check_alone() {
+        return Report::missing(&format!("{why}; it would not reach other threads"));
     }
     // Without this, a program with another's rights could be started and get around it all.
     if let Err(error) = rustix::thread::set_no_new_privs(true) {
@@ -143,9 +163,15 @@ pub fn enter(places: &[Place]) -> Report {
     self_test.check(Report { files, calls })
 }
 
-/// Whether this is the process's only thread.
+/// An error where this is not the process's only thread, or nobody can tell.
 #[cfg(target_os = "linux")]
-fn is_alone() -> bool {
-    // A process that can't look is in no state to know.
-    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+fn check_alone() -> io::Result<()> {
+    let tasks = std::fs::read_dir("/proc/self/task").map_err(|error| {
+        let text = format!("/proc can't be read, so there may be other threads: {error}");
+        io::Error::new(error.kind(), text)
+    })?;
+    match tasks.count() {
+        1 => Ok(()),
+        _ => Err(io::Error::other("threads run already")),
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use piecemeal::observe::LineSender;
 use piecemeal::proto::text::escaped;
-use piecemeal::sandbox::{self, Access, Place, User};
+use piecemeal::sandbox::{self, Access, Made, Place, User};
 use rustix::fs::Access as May;
 
 /// What the store and the server read of the system when they start: the kernel's start, what waits
@@ -163,11 +163,11 @@ impl Confined {
 }
 
 /// Becomes a user, who is given what root has just made.
-pub(super) fn become_user<'a>(user: &User, made: impl Iterator<Item = &'a Path>) -> io::Result<()> {
+pub(super) fn become_user<'a>(user: &User, made: impl Iterator<Item = Made<'a>>) -> io::Result<()> {
     if !user.is_current() {
-        for path in made {
-            user.give(path).map_err(|error| {
-                let shown = escaped(path.as_os_str().as_encoded_bytes());
+        for made in made {
+            user.give(made).map_err(|error| {
+                let shown = escaped(made.path().as_os_str().as_encoded_bytes());
                 let name = user.name();
                 io::Error::new(
                     error.kind(),
