@@ -2,6 +2,8 @@
 //! and what goes on all the same. Where this system lacks a part of it, that is said.
 
 mod common;
+#[path = "confined/gaps.rs"]
+mod gaps;
 #[path = "confined/user.rs"]
 mod user;
 

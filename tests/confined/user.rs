@@ -231,13 +231,25 @@ fn numbers_of_a_user_and_a_group_need_no_list_of_users() {
 }
 
 #[test]
+fn a_server_that_stays_root_says_so() {
+    if !is_root() {
+        return;
+    }
+    let line = |server: Server| server.err.wait_for(|line| line.contains("sandbox"));
+    let (says, auto) = ("the server stays root", ["--sandbox", "auto"]);
+    assert!(line(Server::start(&auto)).contains(says));
+    assert!(!line(for_a_user(&auto).start()).contains(says));
+}
+
+#[test]
 fn where_proc_cannot_be_read_that_is_what_is_said() {
     if !can_hide() {
         return;
     }
     let mut without_proc = WITHOUT_USERS;
     without_proc[4] = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
-    let server = Starter::new(&[]).under(&without_proc).start();
+    let auto = Starter::new(&["--sandbox", "auto"]);
+    let server = auto.under(&without_proc).start();
     let line = server.err.wait_for(|line| line.contains("sandbox"));
     assert!(line.contains("/proc can't be read"), "{line}");
     let mut command = command(without_proc[0]);

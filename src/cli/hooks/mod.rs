@@ -2,7 +2,7 @@
 //!
 //! It runs beside the server and never in its way: what the loop does for it is to send one message.
 //! A file that is found to be there already, since its sender has asked again, is not stored, so no
-//! hook is run for it. Nothing here knows of sockets, or of the loop.
+//! hook is run for it.
 
 pub(super) mod broker;
 mod facts;
@@ -90,9 +90,10 @@ impl HookArguments {
 pub(super) struct Prepared(Option<(Plan, Broker)>);
 
 impl Prepared {
-    /// Whether there are any.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.0.is_some()
+    /// What is run, if anything is: a program, and its arguments.
+    pub(super) fn command(&self) -> Option<(&Path, &[String])> {
+        let (plan, _) = self.0.as_ref()?;
+        Some((&plan.program, &plan.arguments))
     }
 
     /// # Errors

@@ -16,7 +16,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -113,7 +112,7 @@ pub(super) fn prepare(arguments: &Arguments, origin: &Origin) -> Result<Prepared
         journal: arguments.journal.path(),
         settings: origin.file(),
         sockets: listening.own_files().map(|(path, _)| path).collect(),
-        has_hooks: hooks.is_wanted(),
+        hook: hooks.command(),
     };
     let confined = arguments.confine.enter(&needs).map_err(Failure::Sandbox)?;
     drop(needs);
@@ -124,10 +123,4 @@ pub(super) fn prepare(arguments: &Arguments, origin: &Origin) -> Result<Prepared
         hooks,
         confined,
     })
-}
-
-/// The folder that something is in, whatever the path is from.
-pub(super) fn folder_of(path: &Path) -> Option<std::path::PathBuf> {
-    let absolute = std::path::absolute(path).ok()?;
-    absolute.parent().map(Path::to_owned)
 }
