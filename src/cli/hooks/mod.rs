@@ -8,6 +8,7 @@ pub(super) mod broker;
 mod facts;
 mod process;
 mod queue;
+mod submitter;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +26,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::units::{Limit, duration};
 use broker::Broker;
 use facts::Facts;
-use queue::{Dispatcher, Plan, Submitter};
+use queue::{Dispatcher, Plan};
+use submitter::Submitter;
 
 /// How often the end looks whether hooks have ended, or a signal has come.
 const LOOK: Duration = Duration::from_millis(50);

@@ -9,27 +9,21 @@
 //!                            deadlines ───────────────────────> kill its group
 //!                            the connection is ready again <─── it has ended
 //! ```
-//!
-//! To submit is to send a message over a channel without bound; what bounds it is a count. So the
-//! loop never waits here, whatever the hooks do. It wakes the dispatcher only where that could start
-//! something: while as many run as may, what is submitted is left lying until one of them ends.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{Ordering, fence};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::broker::Broker;
 use super::facts::Facts;
 use super::process::Outcome;
+use super::submitter::{QUEUE, Submitter};
 use crate::cli::log_rate_limit::LogRateLimit;
-
-/// Hooks that may wait, at some hundred bytes each. For a further file none is run.
-pub(super) const QUEUE: usize = 10_000;
 
 /// How hooks are run.
 #[derive(Clone, Debug)]
@@ -46,7 +40,7 @@ pub(super) struct Plan {
 
 /// What the dispatcher is told.
 #[derive(Debug)]
-enum Message {
+pub(super) enum Message {
     /// There are files, and it has said that it could start a hook.
     Wake,
     /// The hook of a connection's file has ended.
@@ -55,36 +49,6 @@ enum Message {
     Gone,
     /// Nothing more is stored; what has not ended by then is killed, and what waits is left.
     Finish(Option<Instant>),
-}
-
-/// Submits hooks. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Submitter {
-    stored: Sender<(usize, Facts)>,
-    messages: Sender<Message>,
-    /// Whether the dispatcher wants to hear of the next file.
-    idle: Arc<AtomicBool>,
-    waiting: Arc<AtomicUsize>,
-    missed: Arc<AtomicUsize>,
-}
-
-impl Submitter {
-    /// Has the hook run for a file. Never blocks. Where too many wait, this one is not run, which
-    /// the log says.
-    pub(super) fn submit(&self, connection: usize, facts: Facts) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.missed.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        // The dispatcher outlives the server.
-        let _ = self.stored.send((connection, facts));
-        // Either this sees that it is idle, or it sees the file before it rests.
-        fence(Ordering::SeqCst);
-        if self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed) {
-            let _ = self.messages.send(Message::Wake);
-        }
-    }
 }
 
 /// The thread that runs hooks.
