@@ -270,3 +270,23 @@ fn a_program_that_is_not_there_is_said_at_the_start() {
     let ran = piecemeal(&["serve", "--on-stored-arg", "x"]);
     ran.exits(2).line_with(&["--on-stored"]);
 }
+
+#[test]
+fn of_hooks_that_fail_without_end_some_are_told_and_the_others_are_counted() {
+    let mut server = Server::start(&["--on-stored", "false", "--shutdown-timeout", "0"]);
+    let mut client = server.client();
+    let files = 300;
+    for number in 0..files {
+        client.upload(&number.to_string(), b"");
+    }
+    server.stop();
+    let said = server.err.so_far();
+    let told = said.iter().filter(|line| line.contains("the hook for "));
+    let told = told.count();
+    let counted = said.iter().filter_map(|line| {
+        let (before, _) = line.split_once(" more hooks failed")?;
+        before.rsplit(' ').next()?.parse::<usize>().ok()
+    });
+    assert!(told < files, "each has its line");
+    assert_eq!(told + counted.sum::<usize>(), files, "{said:#?}");
+}

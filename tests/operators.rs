@@ -388,3 +388,25 @@ fn a_level_for_all_modules_in_the_environment_overrides_the_flags() {
         "{lines:#?}"
     );
 }
+
+#[test]
+fn failures_that_were_not_told_one_by_one_are_counted_at_the_stop() {
+    let mut server = Starter::new(&[]).limited("-f 64").start();
+    let mut client = server.client();
+    let failures = 300;
+    for _ in 0..failures {
+        client.send([string("a.txt"), data(vec![0; 80_000])].concat());
+        client.ok();
+        client.refused("no-space");
+    }
+    server.stop();
+    let said = server.err.so_far();
+    let told = said.iter().filter(|line| line.contains("no space"));
+    let told = told.count();
+    let counted = said.iter().filter_map(|line| {
+        let (before, _) = line.split_once(" more failures were not told")?;
+        before.rsplit(' ').next()?.parse::<usize>().ok()
+    });
+    assert!(told > 0 && told < failures, "{said:#?}");
+    assert_eq!(told + counted.sum::<usize>(), failures, "{said:#?}");
+}

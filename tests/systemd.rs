@@ -342,7 +342,9 @@ fn the_units_are_good_and_their_settings_are_the_programs() {
     piecemeal(&["serve", "--config", &settings, "--print-config"]).exits(0);
     let home = tempfile::tempdir().unwrap();
     let service = fs::read_to_string(dist.join("piecemeal.service")).unwrap();
-    assert!(service.contains("ExecStart=/usr/bin/piecemeal serve --config /etc/piecemeal.toml\n"));
+    // In a folder of their own: the server may read what lies beside them.
+    let settings = "--config /etc/piecemeal/piecemeal.toml\n";
+    assert!(service.contains(&format!("ExecStart=/usr/bin/piecemeal serve {settings}")));
     // As if the program were installed.
     let service = service.replace("/usr/bin/piecemeal", PROGRAM);
     fs::write(home.path().join("piecemeal.service"), service).unwrap();
@@ -374,6 +376,16 @@ fn the_package_and_the_image_name_files_that_are_there() {
         );
     }
     assert!(assets.len() >= 6);
+    // Where the unit looks for them.
+    let settings = assets
+        .iter()
+        .find(|asset| asset[0].as_str() == Some("dist/piecemeal.toml"));
+    let folder = settings.expect("they are shipped")[1].as_str();
+    assert_eq!(folder, Some("etc/piecemeal/"));
+    assert_eq!(
+        deb["conf-files"].as_array().unwrap()[0].as_str(),
+        Some("/etc/piecemeal/piecemeal.toml")
+    );
     let ignored = fs::read_to_string(root.join(".dockerignore")).unwrap();
     for kept in ignored.lines().filter_map(|line| line.strip_prefix('!')) {
         assert!(root.join(kept).exists(), "{kept}");

@@ -230,3 +230,39 @@ fn the_readme_shows_the_commands_that_the_checks_run() {
         assert!(run, ".ci/run lacks {command}");
     }
 }
+
+/// The texts of a line that stand in quotes and begin so.
+fn quoted<'a>(line: &'a str, prefix: &str) -> Vec<&'a str> {
+    let texts = line.split('"').skip(1).step_by(2);
+    texts.filter(|text| text.starts_with(prefix)).collect()
+}
+
+#[test]
+fn what_a_server_reads_in_proc_is_within_its_sandboxs_reach() {
+    let confine = fs::read_to_string(root().join("src/cli/serve/confine.rs")).expect("a source");
+    let (_, list) = confine.split_once("const FACTS").expect("the list");
+    let (list, _) = list.split_once("];").expect("its end");
+    let allowed: Vec<&str> = list.lines().flat_map(|line| quoted(line, "/")).collect();
+    let mut read = BTreeSet::new();
+    let serving = ["store", "server", "session", "reactor"];
+    for (path, text) in sources() {
+        if !serving.contains(&folder_of(&path).as_str()) {
+            continue;
+        }
+        for (number, line) in code_of(&path, &text) {
+            for file in quoted(&line, "/proc/") {
+                let fact = allowed.iter().find(|allowed| file.starts_with(**allowed));
+                let fact = fact.unwrap_or_else(|| {
+                    let place = path.display();
+                    panic!("{place}:{number} reads {file}: add it to FACTS")
+                });
+                read.insert(*fact);
+            }
+        }
+    }
+    assert_eq!(
+        read.len(),
+        allowed.len(),
+        "{allowed:?}, of which {read:?} are read"
+    );
+}

@@ -46,6 +46,7 @@ const SHORT: &[&str] = &[
     "unlinkat:EIO:1:committer:plain",
     "fsync:EIO:2:bulk:plain",
     "openat:EIO:2:resume:plain",
+    "newfstatat:EIO:1+:resume:plain",
     "statx:EIO:1:look:plain",
     "fsync:EIO:1:look:plain",
     "unlinkat:EIO:1:committer:linked",

@@ -41,7 +41,7 @@ Exit codes:
   0    stopped, with all uploads finished or given their time
   1    another error
   2    wrong usage
-  11   --sandbox require: not all of the sandbox is to be had here
+  11   --sandbox require: not all of the sandbox is to be had here, or it has a gap
   130  ended at once by a second SIGINT (Ctrl-C)
   143  ended at once by a second SIGTERM";
 

@@ -12,7 +12,8 @@ use piecemeal::store::{FolderStore, Journal};
 #[derive(Debug, Args)]
 pub(super) struct JournalArguments {
     /// Append a JSON line for each stored file to FILE, and sync it before the OK. Where the line
-    /// can't be written, the upload is refused. SIGHUP opens FILE anew, after it was renamed
+    /// can't be written, the upload is refused. SIGHUP opens FILE anew, after it was renamed. Give it a
+    /// folder of its own: the server may write there
     #[arg(long, env = "PIECEMEAL_JOURNAL", value_name = "FILE")]
     journal: Option<PathBuf>,
 }

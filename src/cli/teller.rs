@@ -6,8 +6,8 @@ use piecemeal::observe::LineSender;
 use piecemeal::proto::text::escaped;
 use piecemeal::server::Event;
 
+use super::log_rate_limit::LogRateLimit;
 use super::manager;
-use super::sparing::Sparing;
 
 /// Tells people what happens.
 pub(super) struct Teller {
@@ -17,7 +17,7 @@ pub(super) struct Teller {
     /// How long a stop waits, as people read it.
     pub(super) patience: String,
     /// Which failures are told: peers can cause them without end.
-    pub(super) failures: Sparing,
+    pub(super) failures: LogRateLimit,
 }
 
 impl Teller {
@@ -31,9 +31,7 @@ impl Teller {
                 let Some(left_out) = self.failures.admit(Instant::now()) else {
                     return;
                 };
-                if left_out > 0 {
-                    log::warn!("{left_out} more failures were not told, as they were so many");
-                }
+                tell_left_out(left_out);
                 log::warn!("{peer}: {why}");
             }
             // Programs get to hear of it; for people it is the client's business.
@@ -56,5 +54,17 @@ impl Teller {
                 self.patience
             )),
         }
+    }
+
+    /// Says what is left to be said once nothing happens any more.
+    pub(super) fn finish(&self) {
+        tell_left_out(self.failures.left_out());
+    }
+}
+
+/// Says how many failures had no line of their own.
+fn tell_left_out(failures: u64) {
+    if failures > 0 {
+        log::warn!("{failures} more failures were not told, as they were so many");
     }
 }

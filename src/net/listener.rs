@@ -132,10 +132,10 @@ impl Listener {
         &self.address
     }
 
-    /// The file of a Unix socket that is removed with this.
-    pub fn own_file(&self) -> Option<&Path> {
+    /// The file of a Unix socket that is removed with this, and its inode's number.
+    pub fn own_file(&self) -> Option<(&Path, u64)> {
         match &self.address {
-            Address::Unix(path) => self.inode.map(|_| path.as_path()),
+            Address::Unix(path) => self.inode.map(|inode| (path.as_path(), inode)),
             Address::Tcp(_) => None,
         }
     }

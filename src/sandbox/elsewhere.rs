@@ -1,15 +1,16 @@
 //! Where there is no Linux, there is nothing to give up with.
 
 use std::io;
-use std::path::Path;
 
-use super::{Place, Report};
+use super::{Made, Place, Report};
 
 /// Somebody to become: nobody, here.
 #[derive(Clone, Debug)]
 pub struct User(std::convert::Infallible);
 
 impl User {
+    /// Looks nobody up: there is nobody to become.
+    ///
     /// # Errors
     /// Always.
     pub fn find(_: &str) -> io::Result<User> {
@@ -25,7 +26,7 @@ impl User {
     ///
     /// # Errors
     /// None: there is no user to call it with.
-    pub fn give(&self, _: &Path) -> io::Result<()> {
+    pub fn give(&self, _: Made<'_>) -> io::Result<()> {
         match self.0 {}
     }
 
@@ -46,7 +47,7 @@ impl User {
     ///
     /// # Errors
     /// None: there is no user to call it with.
-    pub fn become_it(&self) -> io::Result<()> {
+    pub fn drop_privileges(&self) -> io::Result<()> {
         match self.0 {}
     }
 }

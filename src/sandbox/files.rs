@@ -13,6 +13,7 @@ use landlock::{
 };
 
 use super::{Access, Place, Wall};
+use crate::proto::text::escaped;
 
 /// The newest that this was tried with. What a later kernel could refuse besides is not asked for:
 /// it would be refused untried.
@@ -22,7 +23,11 @@ const NEWEST: ABI = ABI::V7;
 pub(super) fn restrict(places: &[Place]) -> Wall {
     match try_to(places) {
         Ok(status) => wall(&status.ruleset, status.landlock),
-        Err(error) => Wall::Missing(format!("Landlock: {error}")),
+        // It names a path, as it is.
+        Err(error) => {
+            let error = error.to_string();
+            Wall::Missing(format!("Landlock: {}", escaped(error.as_bytes())))
+        }
     }
 }
 
@@ -41,7 +46,7 @@ fn try_to(places: &[Place]) -> Result<RestrictionStatus, Box<dyn Error>> {
     for place in places {
         let folder = match PathFd::new(&place.path) {
             Ok(folder) => folder,
-            Err(_) if place.access == Access::Read => continue,
+            Err(_) if [Access::Read, Access::Remove].contains(&place.access) => continue,
             Err(error) => return Err(error.into()),
         };
         let rights = rights(place.access, place.path.is_dir());
@@ -89,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_may_be_executed_anywhere_and_no_link_or_device_is_made() {
+    fn nothing_may_be_executed_anywhere_and_no_symbolic_link_or_device_is_made() {
         for access in [Access::Store, Access::Append, Access::Read, Access::Remove] {
             let rights = rights(access, true);
             assert!(!rights.contains(AccessFs::Execute), "{access:?}");

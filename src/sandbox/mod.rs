@@ -6,11 +6,11 @@
 //! have no more than who has started them.
 //!
 //! ```text
-//!   user.rs     root becomes somebody else
-//!   files.rs    Landlock: opening, making and removing files elsewhere is refused
-//!   calls.rs    seccomp: programs, connections, and what changes the system are refused;
-//!               refused.rs is the list
-//!   proof.rs    tries what is to be refused
+//!   user.rs       root becomes somebody else
+//!   files.rs      Landlock: opening, making and removing files elsewhere is refused
+//!   calls.rs      seccomp: programs, connections, and what changes the system are refused;
+//!                 refused.rs is the list
+//!   self_test.rs  tries what is to be refused
 //! ```
 //!
 //! **All of it is for the thread that calls, and those that it starts later.** Landlock can't
@@ -28,20 +28,22 @@ mod calls;
 mod elsewhere;
 #[cfg(target_os = "linux")]
 mod files;
-#[cfg(target_os = "linux")]
-mod proof;
 #[cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod refused;
+#[cfg(target_os = "linux")]
+mod self_test;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 #[cfg(target_os = "linux")]
 mod user;
 
 use std::fmt;
-use std::path::PathBuf;
+#[cfg(target_os = "linux")]
+use std::io;
+use std::path::{Path, PathBuf};
 
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{User, enter};
@@ -51,14 +53,14 @@ pub use user::User;
 /// What stays possible at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Files and folders are made, read, written, moved and removed in this folder; links, pipes,
-    /// sockets and devices are not.
+    /// Files and folders are made, read, written, moved, linked and removed in this folder; symbolic
+    /// links, pipes, sockets and devices are not.
     Store,
     /// Files are made in this folder, read and written, and none is moved or removed.
     Append,
     /// This file is read, or what is in this folder. Nothing has to be there.
     Read,
-    /// Files are removed from this folder.
+    /// Files are removed from this folder, where it can be reached.
     Remove,
 }
 
@@ -69,6 +71,24 @@ pub struct Place {
     pub path: PathBuf,
     /// What for.
     pub access: Access,
+}
+
+/// What was made for a user, and is to be given to them.
+#[derive(Clone, Copy, Debug)]
+pub enum Made<'a> {
+    /// A folder.
+    Folder(&'a Path),
+    /// The file of a Unix socket, with its inode's number.
+    Socket(&'a Path, u64),
+}
+
+impl Made<'_> {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Made::Folder(path) | Made::Socket(path, _) => path,
+        }
+    }
 }
 
 /// How far something is in force.
@@ -127,25 +147,31 @@ impl fmt::Display for Report {
 /// it, whatever became of the other.
 #[cfg(target_os = "linux")]
 pub fn enter(places: &[Place]) -> Report {
-    if !is_alone() {
-        return Report::missing("threads run already, which it would not reach");
+    if let Err(why) = check_alone() {
+        return Report::missing(&format!("{why}; it would not reach other threads"));
     }
     // Without this, a program with another's rights could be started and get around it all.
     if let Err(error) = rustix::thread::set_no_new_privs(true) {
         return Report::missing(&format!("new privileges can't be given up: {error}"));
     }
-    let proof = proof::Proof::prepare();
+    let self_test = self_test::SelfTest::prepare();
     let files = files::restrict(places);
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     let calls = calls::restrict();
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let calls = Wall::Missing("their numbers are known for x86-64 and ARM64".into());
-    proof.of(Report { files, calls })
+    self_test.check(Report { files, calls })
 }
 
-/// Whether this is the process's only thread.
+/// An error where this is not the process's only thread, or nobody can tell.
 #[cfg(target_os = "linux")]
-fn is_alone() -> bool {
-    // A process that can't look is in no state to know.
-    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+fn check_alone() -> io::Result<()> {
+    let tasks = std::fs::read_dir("/proc/self/task").map_err(|error| {
+        let text = format!("/proc can't be read, so there may be other threads: {error}");
+        io::Error::new(error.kind(), text)
+    })?;
+    match tasks.count() {
+        1 => Ok(()),
+        _ => Err(io::Error::other("threads run already")),
+    }
 }

@@ -18,6 +18,11 @@ const KEXEC_FILE_LOAD: c_long = 320;
 #[cfg(target_arch = "aarch64")]
 const KEXEC_FILE_LOAD: c_long = 294;
 
+/// And what it lacks of those that say who owns a descriptor.
+const F_SETOWN_EX: i32 = 15;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
+
 /// Refused whatever their arguments are.
 pub(super) const ALWAYS: &[&[c_long]] = &[
     // Other programs.
@@ -210,10 +215,26 @@ pub(super) fn sometimes(process: u32) -> Vec<Sometimes> {
         of(libc::SYS_tgkill, 0, Dword, Ne, process.into()),
         of(libc::SYS_prlimit64, 0, Dword, Ne, 0),
     ];
-    // Typing for the person at the terminal that it was started from.
-    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
-        // It is a number of 32 bits, whatever the C library takes it for.
-        let request = u64::from(u32::try_from(request).unwrap_or_default());
+    // A descriptor tells of what comes by a signal, whichever was asked for, to its owner: nobody
+    // else becomes one.
+    for command in [libc::F_SETOWN, F_SETOWN_EX] {
+        all.push(of(
+            libc::SYS_fcntl,
+            1,
+            Dword,
+            SeccompCmpOp::Eq,
+            bits(command),
+        ));
+    }
+    // A program that runs as whoever owns it, not as who starts it.
+    for mode in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
+        all.push(of(libc::SYS_fchmod, 1, Dword, MaskedEq(mode), mode));
+    }
+    // The owner once more; and typing for the person at the terminal that it was started from.
+    // (It is a number of 32 bits, whatever the C library takes it for.)
+    let typing = [libc::TIOCSTI, libc::TIOCLINUX]
+        .map(|request| u64::from(u32::try_from(request).unwrap_or_default()));
+    for request in [FIOSETOWN, SIOCSPGRP].into_iter().chain(typing) {
         all.push(of(libc::SYS_ioctl, 1, Dword, SeccompCmpOp::Eq, request));
     }
     all

@@ -32,16 +32,18 @@ fn every_call_on_the_list_is_refused_and_what_nobody_knows_is_not_there() {
         unsafe_code,
         reason = "only by number can a call be made that has no wrapper"
     )]
-    fn call(number: libc::c_long) -> Option<i32> {
-        // SAFETY: the calls tried here are refused, or fail for arguments that mean nothing: each
-        // is a negative number, which is no descriptor, no address, no process and no size.
-        let result = unsafe { libc::syscall(number, -1, -1, -1, -1, -1, -1) };
+    fn call_with(number: libc::c_long, second: libc::c_long) -> Option<i32> {
+        // SAFETY: the calls tried here are refused, or fail for arguments that mean nothing: all but
+        // the second are a negative number, which is no descriptor, no address, no process and no
+        // size.
+        let result = unsafe { libc::syscall(number, -1, second, -1, -1, -1, -1) };
         (result == -1)
             .then(|| io::Error::last_os_error().raw_os_error())
             .flatten()
     }
+    let call = |number| call_with(number, -1);
 
-    on_a_thread(|| {
+    on_a_thread(move || {
         assert_eq!(super::calls::restrict(), Wall::Whole);
         for number in ALWAYS.iter().copied().flatten() {
             assert_eq!(call(*number), Some(libc::EPERM), "{number}");
@@ -51,8 +53,28 @@ fn every_call_on_the_list_is_refused_and_what_nobody_knows_is_not_there() {
         }
         // Other signals than to this process, by the way of those that a thread may send itself.
         assert_eq!(call(libc::SYS_tgkill), Some(libc::EPERM));
+        // Those by what comes at a descriptor, and programs that run as whoever owns them.
+        for (number, second) in [
+            (libc::SYS_fcntl, libc::F_SETOWN.into()),
+            (libc::SYS_fcntl, 15),
+            (libc::SYS_ioctl, 0x8901),
+            (libc::SYS_ioctl, 0x8902),
+            (libc::SYS_fchmod, 0o4755),
+            (libc::SYS_fchmod, 0o2755),
+            (libc::SYS_fchmod, 0o6000),
+        ] {
+            let result = call_with(number, second);
+            assert_eq!(result, Some(libc::EPERM), "{number}, {second:#o}");
+        }
+        // Else they are there, and find no descriptor of that number.
+        for (number, second) in [
+            (libc::SYS_fcntl, libc::F_GETFL.into()),
+            (libc::SYS_fchmod, 0o1777),
+        ] {
+            assert_eq!(call_with(number, second), Some(libc::EBADF), "{number}");
+        }
         // Its threads are bound as well, and there can be some, whatever clone3 says.
-        on_a_thread(|| assert_eq!(call(libc::SYS_execve), Some(libc::EPERM)));
+        on_a_thread(move || assert_eq!(call(libc::SYS_execve), Some(libc::EPERM)));
     });
 }
 
@@ -106,6 +128,29 @@ fn files_elsewhere_are_out_of_reach_also_by_links_and_moves() {
         fs::write(within.join("folder/new"), "bytes").expect("within");
         fs::rename(within.join("folder/new"), within.join("new")).expect("within");
         fs::remove_dir(within.join("folder")).expect("within");
+    });
+}
+
+#[test]
+fn a_place_that_cannot_be_opened_takes_nothing_away_where_it_may_be_missing() {
+    let place = |path: &str, access| Place {
+        path: path.into(),
+        access,
+    };
+    on_a_thread(move || {
+        let missing = "/no/such/place";
+        let may_be_missing = [place(missing, Access::Read), place(missing, Access::Remove)];
+        // Beside one that may not be: what it says is fit for a terminal.
+        let hostile = place("/no/such\u{1b}[2J", Access::Append);
+        let Wall::Missing(why) = super::files::restrict(&[hostile]) else {
+            panic!("it is not there");
+        };
+        assert!(why.contains("/no/such\\u{1b}"), "{why}");
+        match super::files::restrict(&may_be_missing) {
+            Wall::Missing(why) if why.contains(missing) => panic!("{why}"),
+            Wall::Missing(why) => skipped(&why),
+            Wall::Whole | Wall::Part(_) => {}
+        }
     });
 }
 

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
+use nix::errno::Errno;
 use nix::unistd::{self, Gid, Group, Uid};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use super::Made;
 use crate::proto::text::escaped;
 
 /// Somebody to become.
@@ -26,14 +27,17 @@ impl User {
     /// A line for a person.
     pub fn find(name: &str) -> io::Result<User> {
         let shown = escaped(name.as_bytes());
-        let unknown = |what| io::Error::other(format!("--user {shown}: {what}"));
+        let unknown = |what: &str| io::Error::other(format!("--user {shown}: {what}"));
+        let failed = |error: Errno| unknown(&format!("can't be looked up: {}", error.desc()));
         let (user, group) = match name.split_once(':') {
             None => (name, None),
             Some((user, group)) => (user, Some(group)),
         };
-        let entry = match user.parse() {
-            Ok(uid) => unistd::User::from_uid(Uid::from_raw(uid))?,
-            Err(_) => unistd::User::from_name(user)?,
+        let entry = match (user.parse(), group) {
+            // It is as good as its name, and needs no list of users: an image may have none.
+            (Ok(_), Some(_)) => None,
+            (Ok(uid), None) => found(unistd::User::from_uid(Uid::from_raw(uid))).map_err(failed)?,
+            (Err(_), _) => found(unistd::User::from_name(user)).map_err(failed)?,
         };
         let uid = match (&entry, user.parse()) {
             (Some(entry), _) => entry.uid,
@@ -50,7 +54,7 @@ impl User {
             (Some(group), _) => match group.parse() {
                 Ok(gid) => Gid::from_raw(gid),
                 Err(_) => {
-                    let group = Group::from_name(group)?;
+                    let group = found(Group::from_name(group)).map_err(failed)?;
                     group.ok_or_else(|| unknown("there is no such group"))?.gid
                 }
             },
@@ -72,10 +76,17 @@ impl User {
     ///
     /// # Errors
     /// Where it can't be given.
-    pub fn give(&self, made: &Path) -> io::Result<()> {
+    pub fn give(&self, made: Made<'_>) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(made, flags, Mode::empty())?);
-        if file.metadata()?.uid() != Uid::effective().as_raw() {
+        let file = File::from(rustix::fs::open(made.path(), flags, Mode::empty())?);
+        let facts = file.metadata()?;
+        // Whoever may write into its folder may have put something else of root's there: another
+        // link to a file, where the system lets them make it.
+        let is_it = match made {
+            Made::Folder(_) => facts.is_dir(),
+            Made::Socket(_, inode) => facts.file_type().is_socket() && facts.ino() == inode,
+        };
+        if !is_it || facts.uid() != Uid::effective().as_raw() {
             return Ok(());
         }
         let (uid, gid) = (
@@ -114,16 +125,15 @@ impl User {
     /// # Errors
     /// Those of [`User::check`]; where there are other threads; and where the system refuses.
     /// The process is to end then, since it may have become the user in part.
-    pub fn become_it(&self) -> io::Result<()> {
+    pub fn drop_privileges(&self) -> io::Result<()> {
         self.check()?;
         if self.is_current() {
             return Ok(());
         }
         // The C library's calls change all threads, where the system's own change the one that
         // calls. There is to be one all the same: what others do meanwhile they would do as root.
-        if !super::is_alone() {
-            return Err(io::Error::other("--user: threads run already"));
-        }
+        super::check_alone()
+            .map_err(|error| io::Error::new(error.kind(), format!("--user: {error}")))?;
         unistd::setgroups(&[])?;
         unistd::setgid(self.gid)?;
         unistd::setuid(self.uid)?;
@@ -137,9 +147,19 @@ impl User {
     }
 }
 
+/// What was looked up. A system without a list has nobody on it.
+fn found<T>(looked_up: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
+    match looked_up {
+        Err(Errno::ENOENT) => Ok(None),
+        looked_up => looked_up,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::{fs, path::Path};
 
     #[test]
     fn a_user_is_found_by_name_and_by_number() {
@@ -163,6 +183,37 @@ mod tests {
         ] {
             let error = User::find(name).expect_err(name).to_string();
             assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_made_is_given_away() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| home.path().join(name);
+        let (file, link, folder) = (path("file"), path("link"), path("folder"));
+        let (socket, other) = (path("socket"), path("other"));
+        fs::write(&file, "bytes").expect("a file");
+        fs::hard_link(&file, &link).expect("a link");
+        fs::create_dir(&folder).expect("a folder");
+        let _listening = [&socket, &other].map(|path| UnixListener::bind(path).expect("a socket"));
+        let inode = |path: &Path| fs::symlink_metadata(path).expect("it is there").ino();
+        let uid = |path: &Path| fs::symlink_metadata(path).expect("it is there").uid();
+        // Whoever runs this; another user is given it where that is root.
+        let own = Uid::effective().as_raw();
+        let nobody = if own == 0 { 65534 } else { own };
+        let user = User::find(&format!("{nobody}:{}", Gid::effective())).expect("numbers");
+        for (made, is_given) in [
+            (Made::Folder(&link), false),
+            (Made::Socket(&link, inode(&link)), false),
+            (Made::Folder(&other), false),
+            (Made::Socket(&other, inode(&socket)), false),
+            (Made::Socket(&folder, inode(&folder)), false),
+            (Made::Socket(&socket, inode(&socket)), true),
+            (Made::Folder(&folder), true),
+        ] {
+            user.give(made).expect("root may");
+            let given = if is_given { nobody } else { own };
+            assert_eq!(uid(made.path()), given, "{made:?}");
         }
     }
 }

@@ -48,8 +48,8 @@ impl Listening {
         Ok(Listening { config, sockets })
     }
 
-    /// The Unix sockets that were made for this, and are removed with it.
-    pub fn own_files(&self) -> impl Iterator<Item = &Path> {
+    /// The Unix sockets that were made for this, and are removed with it, by their inodes' numbers.
+    pub fn own_files(&self) -> impl Iterator<Item = (&Path, u64)> {
         self.sockets.iter().flatten().filter_map(Listener::own_file)
     }
 }

@@ -17,11 +17,12 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use piecemeal::proto::name::{Name, NameRules};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -190,9 +191,8 @@ impl Called {
 
     fn start(&self, connection: usize, file: &Told, running: &Arc<Running>) -> io::Result<()> {
         // Hooks trust what they are told, and a server that was broken into may tell anything.
-        let mut parts = Path::new(&file.name).components();
-        if !parts.all(|part| matches!(part, Component::Normal(_))) {
-            return Err(io::Error::other("its name leads out of the folder"));
+        if let Err(fault) = Name::parse(&file.name, NameRules::LOOSEST) {
+            return Err(io::Error::other(format!("no file is called so: {fault}")));
         }
         let path = self.dir.join(&file.name);
         let run = process::start(
@@ -249,4 +249,54 @@ fn send(mut socket: &UnixStream, what: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_string(what).expect("text and numbers are always JSON");
     line.push('\n');
     socket.write_all(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_stored_file_can_have_starts_no_hook() {
+        let called = Called {
+            dir: "/".into(),
+            program: "/no/such/program".into(),
+            arguments: Vec::new(),
+        };
+        let (answers, _server) = UnixStream::pair().expect("sockets");
+        let running = Arc::new(Running {
+            groups: Mutex::default(),
+            answers: Mutex::new(answers),
+        });
+        let refusal = |name: &str| {
+            let file = serde_json::json!({
+                "time": "", "name": name, "size": 5, "durable": true, "peer": "",
+            });
+            let file = serde_json::from_value(file).expect("what is told of a file");
+            let started = called.start(1, &file, &running);
+            started.expect_err("there is no such program").to_string()
+        };
+        for name in [
+            "",
+            ".",
+            "/",
+            "a/../b",
+            "../a",
+            "/etc/passwd",
+            "a//b",
+            ".piecemeal",
+            ".piecemeal/a",
+            ".Piecemeal/a",
+            "a\nb",
+        ] {
+            let refusal = refusal(name);
+            assert!(
+                refusal.contains("no file is called so"),
+                "{name}: {refusal}"
+            );
+        }
+        for name in ["a", "a/b", ".a (2).txt"] {
+            let refusal = refusal(name);
+            assert!(refusal.contains("No such file"), "{name}: {refusal}");
+        }
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! It runs beside the server and never in its way: what the loop does for it is to send one message.
 //! A file that is found to be there already, since its sender has asked again, is not stored, so no
-//! hook is run for it. Nothing here knows of sockets, or of the loop.
+//! hook is run for it.
 
 pub(super) mod broker;
 mod facts;
 mod process;
 mod queue;
+mod submitter;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +26,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::units::{Limit, duration};
 use broker::Broker;
 use facts::Facts;
-use queue::{Dispatcher, Plan, Submitter};
+use queue::{Dispatcher, Plan};
+use submitter::Submitter;
 
 /// How often the end looks whether hooks have ended, or a signal has come.
 const LOOK: Duration = Duration::from_millis(50);
@@ -90,9 +92,10 @@ impl HookArguments {
 pub(super) struct Prepared(Option<(Plan, Broker)>);
 
 impl Prepared {
-    /// Whether there are any.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.0.is_some()
+    /// What is run, if anything is: a program, and its arguments.
+    pub(super) fn command(&self) -> Option<(&Path, &[String])> {
+        let (plan, _) = self.0.as_ref()?;
+        Some((&plan.program, &plan.arguments))
     }
 
     /// # Errors

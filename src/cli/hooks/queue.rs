@@ -9,26 +9,21 @@
 //!                            deadlines ───────────────────────> kill its group
 //!                            the connection is ready again <─── it has ended
 //! ```
-//!
-//! To submit is to send a message over a channel without bound; what bounds it is a count. So the
-//! loop never waits here, whatever the hooks do. It wakes the dispatcher only where that could start
-//! something: while as many run as may, what is submitted is left lying until one of them ends.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{Ordering, fence};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::broker::Broker;
 use super::facts::Facts;
 use super::process::Outcome;
-
-/// Hooks that may wait, at some hundred bytes each. For a further file none is run.
-pub(super) const QUEUE: usize = 10_000;
+use super::submitter::{QUEUE, Submitter};
+use crate::cli::log_rate_limit::LogRateLimit;
 
 /// How hooks are run.
 #[derive(Clone, Debug)]
@@ -45,7 +40,7 @@ pub(super) struct Plan {
 
 /// What the dispatcher is told.
 #[derive(Debug)]
-enum Message {
+pub(super) enum Message {
     /// There are files, and it has said that it could start a hook.
     Wake,
     /// The hook of a connection's file has ended.
@@ -54,36 +49,6 @@ enum Message {
     Gone,
     /// Nothing more is stored; what has not ended by then is killed, and what waits is left.
     Finish(Option<Instant>),
-}
-
-/// Submits hooks. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Submitter {
-    stored: Sender<(usize, Facts)>,
-    messages: Sender<Message>,
-    /// Whether the dispatcher wants to hear of the next file.
-    idle: Arc<AtomicBool>,
-    waiting: Arc<AtomicUsize>,
-    missed: Arc<AtomicUsize>,
-}
-
-impl Submitter {
-    /// Has the hook run for a file. Never blocks. Where too many wait, this one is not run, which
-    /// the log says.
-    pub(super) fn submit(&self, connection: usize, facts: Facts) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.missed.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        // The dispatcher outlives the server.
-        let _ = self.stored.send((connection, facts));
-        // Either this sees that it is idle, or it sees the file before it rests.
-        fence(Ordering::SeqCst);
-        if self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed) {
-            let _ = self.messages.send(Message::Wake);
-        }
-    }
 }
 
 /// The thread that runs hooks.
@@ -118,7 +83,7 @@ impl Dispatcher {
         })?;
         let work = Work {
             plan,
-            broker,
+            broker: Some(broker),
             submitter: submitter.clone(),
             files,
             queues: HashMap::new(),
@@ -126,6 +91,7 @@ impl Dispatcher {
             running: HashMap::new(),
             until: None,
             missed: 0,
+            failures: LogRateLimit::default(),
         };
         let thread = thread::Builder::new().name("hooks".into()).spawn(move || {
             let left = work.run(&received);
@@ -173,7 +139,8 @@ struct Run {
 /// The dispatcher's own state.
 struct Work {
     plan: Plan,
-    broker: Broker,
+    /// None once its process has died: then none is run any more.
+    broker: Option<Broker>,
     submitter: Submitter,
     /// Files that were stored, and the connections that they came over.
     files: Receiver<(usize, Facts)>,
@@ -184,8 +151,10 @@ struct Work {
     running: HashMap<usize, Run>,
     /// Once it is to end: when, at the latest; `None` there is when all is done.
     until: Option<Option<Instant>>,
-    /// Files for whose hook there was no room.
+    /// Files for whose hook there was no room, or nobody to run it.
     missed: usize,
+    /// Which failures are told: peers can cause them without end.
+    failures: LogRateLimit,
 }
 
 impl Work {
@@ -195,7 +164,10 @@ impl Work {
             self.start_what_can_start();
             if self.until.is_some() && self.running.is_empty() {
                 let left = self.queues.values().map(VecDeque::len).sum::<usize>();
-                self.broker.end();
+                if let Some(broker) = self.broker {
+                    broker.end();
+                }
+                tell_left_out(self.failures.left_out());
                 return left + self.missed;
             }
             if self.has_room() && !self.rests() {
@@ -222,8 +194,13 @@ impl Work {
     fn collect(&mut self) -> bool {
         let mut any = false;
         while let Ok((connection, facts)) = self.files.try_recv() {
-            self.stored(connection, facts);
             any = true;
+            if self.broker.is_some() {
+                self.stored(connection, facts);
+            } else {
+                self.submitter.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.missed += 1;
+            }
         }
         any
     }
@@ -269,7 +246,11 @@ impl Work {
     }
 
     fn start(&mut self, connection: usize, facts: Facts) {
-        let started = self.broker.run(connection, facts.told());
+        let Some(broker) = &self.broker else {
+            self.missed += 1;
+            return;
+        };
+        let started = broker.run(connection, facts.told());
         let timeout = self.plan.timeout;
         let run = Run {
             facts,
@@ -290,10 +271,11 @@ impl Work {
         if let Err(why) = outcome {
             let late = run.until.is_some_and(|until| until <= Instant::now());
             let late = if late { ", after --hook-timeout" } else { "" };
-            log::warn!(
-                "the hook for {} failed: {why}{late}",
-                run.facts.shown_name()
-            );
+            if let Some(left_out) = self.failures.admit(Instant::now()) {
+                tell_left_out(left_out);
+                let name = run.facts.shown_name();
+                log::warn!("the hook for {name} failed: {why}{late}");
+            }
         }
         match self.queues.get(&connection) {
             Some(queue) if !queue.is_empty() => self.ready.push_back(connection),
@@ -303,9 +285,18 @@ impl Work {
         }
     }
 
-    /// The process that runs them is gone. What it ran may go on, and nobody hears of its end.
+    /// The process that runs them is gone. What it ran may go on, and nobody hears of its end; what
+    /// waits, or comes, is only counted.
     fn all_ended(&mut self) {
         log::error!("the process that runs hooks has died: none is run until a restart");
+        if let Some(broker) = self.broker.take() {
+            broker.end();
+        }
+        let waiting = self.queues.values().map(VecDeque::len).sum::<usize>();
+        self.submitter.waiting.fetch_sub(waiting, Ordering::Relaxed);
+        self.missed += waiting;
+        self.queues.clear();
+        self.ready.clear();
         let running: Vec<_> = self.running.keys().copied().collect();
         for connection in running {
             self.ended(connection, Err("nobody can tell how it ended".into()));
@@ -332,7 +323,9 @@ impl Work {
         for (connection, run) in &mut self.running {
             if over || run.until.is_some_and(|until| until <= now) {
                 run.killed = true;
-                self.broker.kill(*connection);
+                if let Some(broker) = &self.broker {
+                    broker.kill(*connection);
+                }
             }
         }
     }
@@ -344,6 +337,13 @@ impl Work {
             log::warn!("{missed} files were stored without their hook: {QUEUE} were waiting");
             self.missed += missed;
         }
+    }
+}
+
+/// Says how many failures had no line of their own.
+fn tell_left_out(failures: u64) {
+    if failures > 0 {
+        log::warn!("{failures} more hooks failed, and were not told one by one");
     }
 }
 

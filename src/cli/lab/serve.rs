@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::exit::Exit;
-use crate::cli::sparing::Sparing;
+use crate::cli::log_rate_limit::LogRateLimit;
 use crate::cli::teller::Teller;
 use crate::cli::tracing::Tracing;
 use crate::cli::units::{Limit, duration};
@@ -107,7 +107,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         err: err.sender(),
         quiet: false,
         patience: "10s".into(),
-        failures: Sparing::default(),
+        failures: LogRateLimit::default(),
     };
     let served = if arguments.threads {
         serve_by_threads(&arguments, teller)
@@ -142,10 +142,12 @@ fn serve(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     for address in server.addresses() {
         teller.err.line(format!("listening on {address}"));
     }
-    let err = teller.err.clone();
-    server.on_event(move |event| teller.tell(&event));
+    let teller = Arc::new(teller);
+    let people = Arc::clone(&teller);
+    server.on_event(move |event| people.tell(&event));
     let summary = server.run();
-    tracing.finish(&err);
+    teller.finish();
+    tracing.finish(&teller.err);
     Ok(match summary?.ended {
         Ended::Stopped => Exit::Success,
         Ended::Forced(signal) => Exit::Signal(signal),
@@ -158,7 +160,9 @@ fn serve_by_threads(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let store = GrowingStore::open(&arguments.dir)?;
     let err = teller.err.clone();
-    let hear: threads::Hear = Arc::new(move |peer, note| teller.tell(&event(peer, &note)));
+    let teller = Arc::new(teller);
+    let people = Arc::clone(&teller);
+    let hear: threads::Hear = Arc::new(move |peer, note| people.tell(&event(peer, &note)));
     let room = threads::Room::new(possible_connections());
     for address in &arguments.bind {
         let Address::Tcp(address) = address else {
@@ -182,6 +186,7 @@ fn serve_by_threads(arguments: &Arguments, teller: Teller) -> io::Result<Exit> {
     }
     // The connections' threads end with the process.
     signals.forever().next();
+    teller.finish();
     Ok(Exit::Success)
 }
 

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use piecemeal::observe::LineSender;
+use piecemeal::proto::name::RESERVED;
 use piecemeal::proto::text::escaped;
-use piecemeal::sandbox::{self, Access, Place, User};
+use piecemeal::sandbox::{self, Access, Made, Place, User};
 use rustix::fs::Access as May;
 
 /// What the store and the server read of the system when they start: the kernel's start, what waits
-/// for the disk, journals of file systems, and which descriptors are open.
+/// for the disk, journals of file systems, and which descriptors are open. (`tests/tidy.rs` sees to it
+/// that none is missing.)
 const FACTS: [&str; 4] = [
     "/proc/sys/kernel/random/boot_id",
     "/proc/meminfo",
@@ -55,7 +57,8 @@ pub(super) struct Needs<'a> {
     pub(super) settings: Option<&'a Path>,
     /// Unix sockets, whose files go with it.
     pub(super) sockets: Vec<&'a Path>,
-    pub(super) has_hooks: bool,
+    /// The program that is run for each file, and its arguments.
+    pub(super) hook: Option<(&'a Path, &'a [String])>,
 }
 
 /// What was given up, for the start-up line.
@@ -85,11 +88,17 @@ impl ConfineArguments {
         if self.sandbox == SandboxArgument::Off {
             return Ok(Confined::Off);
         }
-        let report = sandbox::enter(&needs.places());
+        // Links are followed before the sandbox may forbid it.
+        let (places, words, mut gaps) = (needs.places(), needs.words(), needs.gaps());
+        let report = sandbox::enter(&places);
+        if !report.is_whole() {
+            gaps.insert(0, report.to_string());
+        }
+        let gaps = gaps.join("; ");
         match self.sandbox {
-            _ if report.is_whole() => Ok(Confined::Whole(needs.words())),
-            SandboxArgument::Require => Err(report.to_string()),
-            _ => Ok(Confined::Part(report.to_string())),
+            _ if gaps.is_empty() => Ok(Confined::Whole(words)),
+            SandboxArgument::Require => Err(gaps),
+            _ => Ok(Confined::Part(gaps + root())),
         }
     }
 }
@@ -100,17 +109,13 @@ impl Needs<'_> {
         let mut add = |path: PathBuf, access| places.push(Place { path, access });
         add(self.dir.to_owned(), Access::Store);
         // By their folders, since another file may take the place of each.
-        if let Some(folder) = self.journal.and_then(super::start::folder_of) {
+        for folder in self.journal.map(folders_of).into_iter().flatten() {
             add(folder, Access::Append);
         }
-        for folder in self.settings_folders() {
+        for folder in self.settings.map(folders_of).into_iter().flatten() {
             add(folder, Access::Read);
         }
-        for folder in self
-            .sockets
-            .iter()
-            .filter_map(|path| super::start::folder_of(path))
-        {
+        for folder in self.sockets.iter().filter_map(|path| folder_of(path)) {
             add(folder, Access::Remove);
         }
         for fact in FACTS {
@@ -119,34 +124,96 @@ impl Needs<'_> {
         places
     }
 
-    /// Where the file of settings is, and where it leads to if it is a link.
-    fn settings_folders(&self) -> Vec<PathBuf> {
-        let given = self.settings.map(Path::to_owned);
-        let real = given.as_ref().and_then(|path| path.canonicalize().ok());
-        let paths = given.iter().chain(&real);
-        let mut folders: Vec<_> = paths
-            .filter_map(|path| super::start::folder_of(path))
-            .collect();
-        folders.dedup();
-        folders
+    /// What an intruder could rewrite, so that it would be run or obeyed outside of the sandbox, now
+    /// or after the next start: a text for a person about each.
+    fn gaps(&self) -> Vec<String> {
+        let (program, arguments) = self.hook.unzip();
+        // A shell's script is an argument. Other words are no files, and a folder isn't run.
+        let scripts = arguments.unwrap_or_default().iter().map(Path::new);
+        let scripts = scripts.filter(|path| path.is_file());
+        let hooks = program
+            .into_iter()
+            .chain(scripts)
+            .map(|path| ("hook", path));
+        let files = hooks.chain(self.settings.map(|path| ("file of settings", path)));
+        let writable = self.writable();
+        let gaps = files.filter_map(|(what, path)| {
+            let is_beneath = |folder: &Path| ways_to(path).any(|way| way.starts_with(folder));
+            let (folder, hint) = writable.iter().find(|(folder, _)| is_beneath(folder))?;
+            let (path, folder) = (shown(path), shown(folder));
+            Some(format!(
+                "the {what} {path} could be rewritten, since the server may write in {folder}: {hint}"
+            ))
+        });
+        gaps.collect()
+    }
+
+    /// Where it can write, and what helps a file that is beneath.
+    fn writable(&self) -> Vec<(PathBuf, &'static str)> {
+        let stored = "keep it outside of the folder that files are stored into";
+        let journal = "put the journal into a folder of its own";
+        let journals = self.journal.map(folders_of).unwrap_or_default();
+        let journals = journals.into_iter().map(|folder| (folder, journal));
+        [(self.dir.to_owned(), stored)]
+            .into_iter()
+            .chain(journals)
+            .filter_map(|(folder, hint)| Some((folder.canonicalize().ok()?, hint)))
+            .collect()
     }
 
     /// What is in force, in one line.
     fn words(&self) -> String {
-        let shown = |path: &Path| escaped(path.as_os_str().as_encoded_bytes()).to_string();
         let mut words = format!("sandbox: files are opened only in {}", shown(self.dir));
-        if let Some(folder) = self.journal.and_then(super::start::folder_of) {
+        for folder in self.journal.map(folders_of).into_iter().flatten() {
             words += &format!(", {} (journal)", shown(&folder));
         }
-        for folder in self.settings_folders() {
+        for folder in self.settings.map(folders_of).into_iter().flatten() {
             words += &format!(", {} (settings, to be read)", shown(&folder));
         }
         words += "; no programs are run, and no connections made";
-        if self.has_hooks {
+        words += root();
+        if self.hook.is_some() {
             words += "; hooks are not bound by it";
         }
         words
     }
+}
+
+/// The folder that something is in, whatever the path is from.
+fn folder_of(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    absolute.parent().map(Path::to_owned)
+}
+
+/// The folder that a file is in and, where it is a link, that of the file that it leads to.
+fn folders_of(path: &Path) -> Vec<PathBuf> {
+    let real = path.canonicalize().ok();
+    let paths = [Some(path), real.as_deref()].into_iter().flatten();
+    let mut folders: Vec<_> = paths.filter_map(folder_of).collect();
+    folders.dedup();
+    folders
+}
+
+/// The folders that are walked on the way to a file, also by links.
+fn ways_to(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let folders = folders_of(path).into_iter();
+    let walked = folders.flat_map(|folder| {
+        let above: Vec<_> = folder.ancestors().map(Path::to_owned).collect();
+        above
+    });
+    walked.filter_map(|folder| folder.canonicalize().ok())
+}
+
+/// What there is to say of a server that stays root: what it has open leaves root more ways.
+fn root() -> &'static str {
+    match rustix::process::geteuid().is_root() {
+        true => "; the server stays root (--user NAME changes that)",
+        false => "",
+    }
+}
+
+fn shown(path: &Path) -> String {
+    escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
 impl Confined {
@@ -163,25 +230,24 @@ impl Confined {
 }
 
 /// Becomes a user, who is given what root has just made.
-pub(super) fn become_user<'a>(user: &User, made: impl Iterator<Item = &'a Path>) -> io::Result<()> {
+pub(super) fn become_user<'a>(user: &User, made: impl Iterator<Item = Made<'a>>) -> io::Result<()> {
     if !user.is_current() {
-        for path in made {
-            user.give(path).map_err(|error| {
-                let shown = escaped(path.as_os_str().as_encoded_bytes());
-                let name = user.name();
+        for made in made {
+            user.give(made).map_err(|error| {
+                let (path, name) = (shown(made.path()), user.name());
                 io::Error::new(
                     error.kind(),
-                    format!("can't give {shown} to user {name}: {error}"),
+                    format!("can't give {path} to user {name}: {error}"),
                 )
             })?;
         }
     }
-    user.become_it()
+    user.drop_privileges()
 }
 
 /// Says where the user can't write, before clients are told so one by one.
 pub(super) fn check_folder(user: &User, dir: &Path) -> io::Result<()> {
-    let work = dir.join(".piecemeal");
+    let work = dir.join(RESERVED);
     for folder in [dir, work.as_path()] {
         let all = May::READ_OK | May::WRITE_OK | May::EXEC_OK;
         let Err(error) = rustix::fs::access(folder, all) else {
@@ -190,7 +256,7 @@ pub(super) fn check_folder(user: &User, dir: &Path) -> io::Result<()> {
         if folder == work && error == rustix::io::Errno::NOENT {
             continue;
         }
-        let (shown, name) = (escaped(folder.as_os_str().as_encoded_bytes()), user.name());
+        let (path, name) = (shown(folder), user.name());
         let whose = folder.metadata().map_or_else(
             |_| "a folder above it is closed to the user".to_owned(),
             |facts| {
@@ -201,7 +267,7 @@ pub(super) fn check_folder(user: &User, dir: &Path) -> io::Result<()> {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             format!(
-                "user {name} can't write into the folder {shown}: {whose}; chown -R gives it away"
+                "user {name} can't write into the folder {path}: {whose}; chown -R gives it away"
             ),
         ));
     }
@@ -211,11 +277,11 @@ pub(super) fn check_folder(user: &User, dir: &Path) -> io::Result<()> {
 /// Says so where a socket's file will be left behind.
 pub(super) fn check_socket(path: &Path) {
     let may = May::WRITE_OK | May::EXEC_OK;
-    let folder = super::start::folder_of(path);
+    let folder = folder_of(path);
     if folder.is_some_and(|folder| rustix::fs::access(folder, may).is_err()) {
-        let shown = escaped(path.as_os_str().as_encoded_bytes());
+        let path = shown(path);
         log::warn!(
-            "the file of the socket {shown} stays when the server ends: its folder is not the user's"
+            "the file of the socket {path} stays when the server ends: its folder is not the user's"
         );
     }
 }

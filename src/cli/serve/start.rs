@@ -16,10 +16,10 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use piecemeal::sandbox::Made;
 use piecemeal::server::{Listening, raise_descriptor_limit};
 use piecemeal::store::{Journal, make_folders};
 
@@ -90,10 +90,13 @@ pub(super) fn prepare(arguments: &Arguments, origin: &Origin) -> Result<Prepared
     let listening = Listening::bind(config, arguments.workers.into())?;
     let made = make_folders(&arguments.dir)?;
     if let Some(user) = &user {
+        let folders = made.iter().map(|path| Made::Folder(path));
         let sockets = listening.own_files();
-        confine::become_user(user, made.iter().map(AsRef::as_ref).chain(sockets))?;
+        let sockets = sockets.map(|(path, inode)| Made::Socket(path, inode));
+        confine::become_user(user, folders.chain(sockets))?;
         confine::check_folder(user, &arguments.dir)?;
-        listening.own_files().for_each(confine::check_socket);
+        let sockets = listening.own_files();
+        sockets.for_each(|(path, _)| confine::check_socket(path));
     }
     let as_user = |error: io::Error| match &user {
         Some(user) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -108,8 +111,8 @@ pub(super) fn prepare(arguments: &Arguments, origin: &Origin) -> Result<Prepared
         dir: &arguments.dir,
         journal: arguments.journal.path(),
         settings: origin.file(),
-        sockets: listening.own_files().collect(),
-        has_hooks: hooks.is_wanted(),
+        sockets: listening.own_files().map(|(path, _)| path).collect(),
+        hook: hooks.command(),
     };
     let confined = arguments.confine.enter(&needs).map_err(Failure::Sandbox)?;
     drop(needs);
@@ -120,10 +123,4 @@ pub(super) fn prepare(arguments: &Arguments, origin: &Origin) -> Result<Prepared
         hooks,
         confined,
     })
-}
-
-/// The folder that something is in, whatever the path is from.
-pub(super) fn folder_of(path: &Path) -> Option<std::path::PathBuf> {
-    let absolute = std::path::absolute(path).ok()?;
-    absolute.parent().map(Path::to_owned)
 }

@@ -15,22 +15,22 @@ use socket2::{Domain, Socket, Type};
 use super::{Report, Wall};
 
 /// What has to be there before it is refused.
-pub(super) struct Proof {
+pub(super) struct SelfTest {
     socket: Option<Socket>,
 }
 
-impl Proof {
-    pub(super) fn prepare() -> Proof {
+impl SelfTest {
+    pub(super) fn prepare() -> SelfTest {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None);
-        Proof {
+        SelfTest {
             socket: socket.ok(),
         }
     }
 
     /// What of a report holds.
-    pub(super) fn of(self, mut report: Report) -> Report {
-        if report.calls == Wall::Whole {
-            report.calls = verdict(
+    pub(super) fn check(self, mut report: Report) -> Report {
+        report.calls = tried(report.calls, || {
+            gaps(
                 &[Errno::PERM],
                 &[
                     ("running a program", run()),
@@ -40,10 +40,10 @@ impl Proof {
                         Socket::new(Domain::IPV4, Type::STREAM, None).map(drop),
                     ),
                 ],
-            );
-        }
-        if report.files == Wall::Whole {
-            report.files = verdict(
+            )
+        });
+        report.files = tried(report.files, || {
+            gaps(
                 &[Errno::ACCESS, Errno::NOENT],
                 &[
                     ("reading outside", File::open("/").map(drop)),
@@ -52,8 +52,8 @@ impl Proof {
                         OpenOptions::new().write(true).open("/dev/null").map(drop),
                     ),
                 ],
-            );
-        }
+            )
+        });
         report
     }
 
@@ -72,18 +72,28 @@ fn run() -> io::Result<()> {
     Err(error.into())
 }
 
-/// Whether each was refused, and in the way of the wall that is to refuse it.
-fn verdict(refusals: &[Errno], tries: &[(&str, io::Result<()>)]) -> Wall {
+/// A wall with what was found out by trying. Part of one has to refuse all that is tried, too: older
+/// kernels lack other things.
+fn tried(wall: Wall, gaps: impl FnOnce() -> Option<String>) -> Wall {
+    match wall {
+        Wall::Whole => gaps().map_or(Wall::Whole, Wall::Part),
+        Wall::Part(why) => match gaps() {
+            None => Wall::Part(why),
+            Some(gaps) => Wall::Part(format!("{why}; {gaps}")),
+        },
+        missing @ Wall::Missing(_) => missing,
+    }
+}
+
+/// What was not refused, or not in the way of the wall that is to refuse it.
+fn gaps(refusals: &[Errno], tries: &[(&str, io::Result<()>)]) -> Option<String> {
     let was_refused = |result: &io::Result<()>| {
         let errno = result.as_ref().err().and_then(Errno::from_io_error);
         errno.is_some_and(|errno| refusals.contains(&errno))
     };
     let gaps = tries.iter().filter(|(_, result)| !was_refused(result));
     let gaps: Vec<_> = gaps.map(|(what, _)| *what).collect();
-    match gaps[..] {
-        [] => Wall::Whole,
-        _ => Wall::Part(format!("tried and not refused: {}", gaps.join(", "))),
-    }
+    (!gaps.is_empty()).then(|| format!("tried and not refused: {}", gaps.join(", ")))
 }
 
 #[cfg(test)]
@@ -93,13 +103,28 @@ mod tests {
     #[test]
     fn what_is_not_refused_or_refused_for_another_reason_is_a_gap() {
         let refused = |errno: Errno| Err(io::Error::from(errno));
-        let of = |result| verdict(&[Errno::PERM], &[("running a program", result)]);
-        assert_eq!(of(refused(Errno::PERM)), Wall::Whole);
-        let gap = Wall::Part("tried and not refused: running a program".into());
+        let of = |result| gaps(&[Errno::PERM], &[("running a program", result)]);
+        assert_eq!(of(refused(Errno::PERM)), None);
+        let gap = Some("tried and not refused: running a program".to_owned());
         assert_eq!(of(Ok(())), gap);
         // A folder is no program, whoever says so.
         assert_eq!(of(run()), gap);
-        let proof = Proof::prepare();
-        assert_eq!(of(proof.connect()), gap);
+        let self_test = SelfTest::prepare();
+        assert_eq!(of(self_test.connect()), gap);
+    }
+
+    #[test]
+    fn part_of_a_wall_is_tried_like_all_of_it() {
+        let gap = || Some("a gap".to_owned());
+        let part = |why: &str| Wall::Part(why.to_owned());
+        assert_eq!(tried(Wall::Whole, || None), Wall::Whole);
+        assert_eq!(tried(Wall::Whole, gap), part("a gap"));
+        assert_eq!(tried(part("old"), || None), part("old"));
+        assert_eq!(tried(part("old"), gap), part("old; a gap"));
+        let missing = Wall::Missing("none".to_owned());
+        assert_eq!(
+            tried(missing.clone(), || unreachable!("nothing stands")),
+            missing
+        );
     }
 }
