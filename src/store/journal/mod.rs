@@ -206,6 +206,9 @@ impl Room<'_> {
         let journal = self.journal;
         let (file, end, losses) = {
             let mut state = journal.lock();
+            // There was room, and others may have lost lines since. Behind those none is safe: the
+            // kernel tells of them once, and then calls all of the file synced.
+            journal.check()?;
             let State { file, reserved, .. } = &mut *state;
             match file::append(file, reserved, lines.as_bytes()) {
                 Ok(end) => (Arc::clone(file), end, state.losses),

@@ -132,6 +132,23 @@ fn a_line_that_was_lost_with_others_is_not_taken_for_synced_when_the_journal_wor
 }
 
 #[test]
+fn no_line_is_written_behind_lost_ones_even_where_there_was_room_for_it_before() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let journal = Journal::open(&path).expect("opened");
+    for sync in [true, false] {
+        let room = journal.make_room(LINE.len() as u64).expect("room");
+        fail(&journal);
+        // Its own sync would succeed: the error has been told already.
+        let refused = room.append(LINE, [], sync).expect_err("it has failed");
+        assert!(refused.to_string().contains("SIGHUP"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).expect("text"), "");
+        journal.reopen().expect("the same file");
+    }
+    append(&journal, LINE);
+}
+
+#[test]
 fn a_file_that_is_found_again_has_one_line_as_long_as_it_is_remembered() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let path = home.path().join("journal");
