@@ -66,11 +66,30 @@ struct State {
     losses: u32,
 }
 
+/// Lines that stand in the file, and may be lost yet.
+#[derive(Debug)]
+struct Appended {
+    file: Arc<File>,
+    /// Where they end.
+    end: u64,
+    /// How often lines were lost before.
+    losses: u32,
+}
+
 /// Room for a batch's lines. What isn't used when it is dropped is given back.
 #[derive(Debug)]
 pub(super) struct Room<'a> {
     journal: &'a Journal,
     bytes: u64,
+}
+
+impl State {
+    /// Up to these lines the file is as it was written, unless it was opened anew meanwhile.
+    fn is_whole(&mut self, appended: &Appended) {
+        if Arc::ptr_eq(&self.file, &appended.file) {
+            self.whole = self.whole.max(appended.end);
+        }
+    }
 }
 
 impl Journal {
@@ -173,6 +192,49 @@ impl Journal {
         room.append(&line, [receipt], sync)
     }
 
+    /// Appends lines. Those that nobody syncs are as safe as they get by that.
+    fn write(&self, lines: &str, will_sync: bool) -> io::Result<Appended> {
+        let mut state = self.lock();
+        // There was room, and others may have lost lines since. Behind those none is safe: the
+        // kernel tells of them once, and then calls all of the file synced.
+        self.check()?;
+        let State { file, reserved, .. } = &mut *state;
+        let end = match file::append(file, reserved, lines.as_bytes()) {
+            Ok(end) => end,
+            Err(error) => {
+                self.fail(&mut state, &error);
+                return Err(error);
+            }
+        };
+        let appended = Appended {
+            file: Arc::clone(&state.file),
+            end,
+            losses: state.losses,
+        };
+        if !will_sync {
+            state.is_whole(&appended);
+        }
+        Ok(appended)
+    }
+
+    /// Makes what was appended survive a power cut. Others may append meanwhile; their sync covers
+    /// them.
+    fn sync(&self, appended: &Appended) -> io::Result<()> {
+        let alone = self.syncing.lock();
+        let _alone = alone.unwrap_or_else(PoisonError::into_inner);
+        if self.lock().losses != appended.losses {
+            // It may be in use again by now, without this line.
+            return Err(io::Error::other("the line was lost with others"));
+        }
+        appended
+            .file
+            .sync_data()
+            .inspect_err(|error| self.fail(&mut self.lock(), error))?;
+        // Before anybody can open it anew, who would cut these lines off.
+        self.lock().is_whole(appended);
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // What it guards is whole whatever its last user died of.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -204,37 +266,11 @@ impl Room<'_> {
     ) -> io::Result<()> {
         debug_assert!(lines.len() as u64 <= self.bytes, "room was made for less");
         let journal = self.journal;
-        let (file, end, losses) = {
-            let mut state = journal.lock();
-            // There was room, and others may have lost lines since. Behind those none is safe: the
-            // kernel tells of them once, and then calls all of the file synced.
-            journal.check()?;
-            let State { file, reserved, .. } = &mut *state;
-            match file::append(file, reserved, lines.as_bytes()) {
-                Ok(end) => (Arc::clone(file), end, state.losses),
-                Err(error) => {
-                    journal.fail(&mut state, &error);
-                    return Err(error);
-                }
-            }
-        };
+        let appended = journal.write(lines, sync)?;
         if sync {
-            // Others may append meanwhile; their sync covers them.
-            let alone = journal.syncing.lock();
-            let _alone = alone.unwrap_or_else(PoisonError::into_inner);
-            if journal.lock().losses != losses {
-                // It may be in use again by now, without this line.
-                return Err(io::Error::other("the line was lost with others"));
-            }
-            if let Err(error) = file.sync_data() {
-                journal.fail(&mut journal.lock(), &error);
-                return Err(error);
-            }
+            journal.sync(&appended)?;
         }
         let mut state = journal.lock();
-        if Arc::ptr_eq(&state.file, &file) {
-            state.whole = state.whole.max(end);
-        }
         if state.recent.len() >= REMEMBERED {
             state.recent.clear();
         }

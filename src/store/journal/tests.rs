@@ -148,6 +148,26 @@ fn no_line_is_written_behind_lost_ones_even_where_there_was_room_for_it_before()
     append(&journal, LINE);
 }
 
+/// Another store may lose its lines at any moment, and a signal comes behind that.
+#[test]
+fn a_line_that_is_as_safe_as_it_gets_is_not_cut_off_with_those_that_were_lost_behind_it() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let journal = Journal::open(&path).expect("opened");
+    for sync in [true, false] {
+        let appended = journal.write(LINE, sync).expect("written");
+        if sync {
+            journal.sync(&appended).expect("synced");
+        }
+        // Nobody has been told of it so far.
+        journal.write("lost\n", true).expect("written");
+        fail(&journal);
+        journal.reopen().expect("the same file");
+    }
+    let text = fs::read_to_string(&path).expect("text");
+    assert_eq!(text, [LINE; 2].concat());
+}
+
 #[test]
 fn a_file_that_is_found_again_has_one_line_as_long_as_it_is_remembered() {
     let home = tempfile::tempdir().expect("a temporary folder");
