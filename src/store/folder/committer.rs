@@ -99,10 +99,12 @@ impl Job {
 
     fn sync(&mut self, root: &Root) -> Result<(), Error> {
         if root.durable && !self.synced {
-            // A worker that still syncs a part of it would be the one to hear that it was lost.
-            let _alone = self.chase.as_ref().map(|chase| chase.wait());
-            if self.chase.is_some() && root.has_failed() {
-                return Err(Error::Failed);
+            if let Some(chase) = &self.chase {
+                // A worker that still syncs a part of it would be the one to hear that it was lost.
+                chase.end();
+                if root.has_failed() {
+                    return Err(Error::Failed);
+                }
             }
             self.unfinished.file.sync_all().map_err(|error| {
                 // The kernel has dropped the pages: asking again would find nothing to write and
