@@ -1,8 +1,10 @@
 //! Making what is in the folder survive a power cut, and remembering that it once could not be done.
 //!
 //! A sync that fails is never repeated: the kernel has dropped what it could not write, and would
-//! find nothing to do and report success. It tells of that once for each descriptor, too. So where
-//! threads share one, whoever hears of it has to see to it that all others do.
+//! find nothing to do and report success. It tells of that once for each descriptor, too, and
+//! nothing by one that is opened when somebody has been told. So whoever hears of it has to see to it
+//! that all others do; and where threads share a descriptor, or open one of their own, what tells
+//! that all is well is [`Root::has_failed`], asked behind the sync.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

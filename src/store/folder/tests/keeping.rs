@@ -241,6 +241,23 @@ fn after_a_failed_sync_nothing_is_begun_any_more() {
     assert_eq!(shelf.names(), [] as [&str; 0]);
 }
 
+/// Its own syncs succeed: they are by descriptors that were opened when somebody else had heard of
+/// the loss.
+#[test]
+fn a_file_that_is_found_while_a_sync_fails_is_not_told_to_be_safe() {
+    for mut shelf in Shelf::of_each_kind() {
+        let order = with_digest("a", b"12345");
+        shelf.put(&order, b"12345").expect("stored");
+        let root = Arc::clone(&shelf.store.root);
+        let digest = order.digest.expect("it has one");
+        let find = || look::identical(&root, "a", digest, &mut digest::block());
+        assert!(find().expect("a good disk").is_some());
+        root.set_failed();
+        let found = find();
+        assert_eq!(matches!(found, Err(Error::Failed)), root.durable, "{found:?}");
+    }
+}
+
 #[test]
 fn the_store_says_where_files_are_until_they_are_whole() {
     for mut shelf in Shelf::of_each_kind() {
