@@ -66,8 +66,9 @@ pub enum Error {
     /// promised until a new start.
     #[error("the disk failed to sync earlier; nothing is stored until the server is restarted")]
     Failed,
-    /// The file has its name, but the sync failed that would keep it.
-    #[error("the file has its name, but making that durable failed: {0}")]
+    /// The file got its name, but the sync failed that would keep it, or it couldn't be seen there
+    /// any more.
+    #[error("the file got its name, but may not keep it: {0}")]
     Unknown(io::Error),
     /// The journal can't take its line, and nothing is stored unrecorded.
     #[error("the journal can't take its line, and nothing is stored unrecorded: {0}")]

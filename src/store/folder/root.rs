@@ -355,18 +355,20 @@ impl Drop for Root {
 }
 
 /// A file has got its name, so its other one is gone. What was moved by that is only as sure to be
-/// this file as nobody else has been at work in `.piecemeal`, so it is looked at.
+/// this file as nobody else has been at work in `.piecemeal`, so it is looked at. What is seen then,
+/// or can't be, takes nothing back: [`Error::Unknown`].
 fn has_name(
     unfinished: &Unfinished,
     partial: &mut Option<Partial>,
     (folder, name): (&OwnedFd, &str),
 ) -> Result<(), Error> {
-    if let Some(partial) = partial.take() {
-        partial.remove_record();
-        unfinished.expect_at(folder, name)?;
-    }
     unfinished.becomes_stored();
-    Ok(())
+    let Some(partial) = partial.take() else {
+        return Ok(());
+    };
+    partial.remove_record();
+    let seen = unfinished.expect_at(folder, name);
+    seen.map_err(Error::Unknown)
 }
 
 /// The size of a plain file, if one has the name in a folder: what counts against a quota.
