@@ -131,6 +131,8 @@ pub(super) fn append(mut file: &File, reserved: &mut Reserved, lines: &[u8]) -> 
     file.write_all(lines).inspect_err(|_| {
         // The lock says that nobody else appends.
         let _ = file.set_len(length);
+        // With what stood behind its end, the blocks there are gone.
+        *reserved = Reserved::default();
     })?;
     reserved.length = length.saturating_add(lines.len() as u64);
     Ok(reserved.length)

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::fs::{MemfdFlags, SealFlags};
+
 use super::*;
 
 const LINE: &str = "{\"a line\":1}\n";
@@ -208,4 +210,20 @@ fn a_file_that_was_cut_off_by_others_has_its_blocks_reserved_again() {
     drop(journal);
     let kept = file.metadata().expect("it is open").blocks();
     assert!(kept <= before, "what was reserved is given back");
+}
+
+#[test]
+fn what_an_append_that_fails_gives_back_is_reserved_again() {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(rustix::fs::memfd_create("journal", flags).expect("a file"));
+    let blocks = || file.metadata().expect("it is open").blocks();
+    let mut reserved = file::Reserved::default();
+    file::reserve(&file, &mut reserved, 100).expect("there is room");
+    let before = blocks();
+    // Nothing can be written to it any more, and all the rest can be done.
+    rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE).expect("nobody maps it");
+    file::append(&file, &mut reserved, LINE.as_bytes()).expect_err("it is sealed");
+    assert!(blocks() < before);
+    file::reserve(&file, &mut reserved, 100).expect("there is room");
+    assert_eq!(blocks(), before);
 }
