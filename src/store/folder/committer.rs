@@ -384,7 +384,6 @@ fn sync_names(
         if result.is_ok()
             && let Err(error) = root.sync_link(&job.unfinished)
         {
-            root.set_failed();
             *result = Err(Error::Unknown(error));
         }
     }

@@ -142,7 +142,7 @@ impl Folders {
                 root.sync()?;
             }
         }
-        root.replaced.let_go();
+        root.let_go();
         if self.kept.len() + reached.len() > REMEMBERED {
             self.kept.clear();
         }

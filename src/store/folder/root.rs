@@ -250,25 +250,33 @@ impl Root {
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
         }
-        if self.links_need_sync() {
-            self.hold_both(&unfinished.file, folder, name)?;
-        }
-        let replaced = match self.space.get() {
-            Some(space) => plain_size_of(folder, name).map(|size| (space, size)),
-            None => None,
+        // Its link is on the disk before the name leads to it.
+        let synced = self.sync_link(unfinished);
+        synced.map_err(|error| Error::from_call("sync a file", error))?;
+        let held = self.keep_replaced(folder, name)?;
+        let freed = match (&held, self.space.get()) {
+            (None, Some(_)) => plain_size_of(folder, name),
+            _ => None,
         };
         if let Some(Partial {
             work, name: hidden, ..
         }) = &*partial
+            && let Err(error) = rustix::fs::renameat(work, hidden, folder, name)
         {
-            rustix::fs::renameat(work, hidden, folder, name).map_err(|error| match error {
+            if let Some(held) = held {
+                held.remove();
+            }
+            return Err(match error {
                 // A folder has the name: that is nothing to overwrite.
                 Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST => Error::Exists,
                 error => Error::from_call("replace a file", error),
-            })?;
+            });
         }
-        if let Some((space, size)) = replaced {
-            space.is_freed(size);
+        if let Some(held) = held {
+            self.replaced.hold(held);
+        }
+        if let Some(size) = freed {
+            self.is_freed(size);
         }
         has_name(unfinished, &mut partial, (folder, name))
     }

@@ -68,7 +68,8 @@ impl Root {
     /// doesn't: see [`journal`].
     pub(super) fn sync_link(&self, unfinished: &Unfinished) -> io::Result<()> {
         if self.syncing.links_need_it {
-            unfinished.file.sync_all()
+            let synced = unfinished.file.sync_all();
+            synced.inspect_err(|_| self.set_failed())
         } else {
             Ok(())
         }
