@@ -76,6 +76,13 @@ struct Appended {
     losses: u32,
 }
 
+/// That the journal can be written to again.
+#[derive(Debug)]
+struct Reopened {
+    /// Why lost lines could not be cut off a file that was renamed. They may be zeros by now.
+    uncut: Option<io::Error>,
+}
+
 /// Room for a batch's lines. What isn't used when it is dropped is given back.
 #[derive(Debug)]
 pub(super) struct Room<'a> {
@@ -121,7 +128,12 @@ impl Journal {
     pub fn reopen_soon(self: &Arc<Journal>) {
         let journal = Arc::clone(self);
         let run = move || match journal.reopen() {
-            Ok(()) => log::info!("the journal was opened anew"),
+            Ok(Reopened { uncut }) => {
+                if let Some(error) = uncut {
+                    log::warn!("the old journal ends in lines that may be lost: {error}");
+                }
+                log::info!("the journal was opened anew");
+            }
             Err(error) => log::error!("{error}; the old one is written to as before"),
         };
         if let Err(error) = thread::Builder::new().name("journal".into()).spawn(run) {
@@ -129,18 +141,20 @@ impl Journal {
         }
     }
 
-    fn reopen(&self) -> io::Result<()> {
+    fn reopen(&self) -> io::Result<Reopened> {
         let alone = self.syncing.lock();
         let _alone = alone.unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
-        let is_cut = match self.failed.load(Ordering::Acquire) {
-            true => file::cut(&state.file, state.whole),
-            false => Ok(()),
+        let uncut = match self.failed.load(Ordering::Acquire) {
+            true => file::cut(&state.file, state.whole).err(),
+            false => None,
         };
         if file::is_at(&state.file, &self.path) {
-            is_cut?;
+            if let Some(error) = uncut {
+                return Err(error);
+            }
             self.failed.store(false, Ordering::Release);
-            return Ok(());
+            return Ok(Reopened { uncut: None });
         }
         let (opened, whole) = file::open(&self.path)?;
         let mut reserved = file::Reserved::default();
@@ -150,7 +164,7 @@ impl Journal {
         state.reserved = reserved;
         state.whole = whole;
         self.failed.store(false, Ordering::Release);
-        Ok(())
+        Ok(Reopened { uncut })
     }
 
     /// An error where a line could not be written, so that nothing may be stored.

@@ -69,6 +69,26 @@ fn a_renamed_journal_is_complete_and_the_next_line_begins_another() {
 }
 
 #[test]
+fn it_is_told_where_lost_lines_can_not_be_cut_off_a_renamed_journal() {
+    for is_lost in [true, false] {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let (path, old) = (home.path().join("journal"), home.path().join("journal.1"));
+        let journal = Journal::open(&path).expect("opened");
+        journal.write("lost\n", true).expect("written");
+        // It can be read, and neither written to nor cut.
+        journal.lock().file = Arc::new(File::open(&path).expect("it is there"));
+        if is_lost {
+            fail(&journal);
+            journal.reopen().expect_err("the same file, with what was lost");
+        }
+        fs::rename(&path, &old).expect("renamed");
+        let reopened = journal.reopen().expect("a new file");
+        assert_eq!(reopened.uncut.is_some(), is_lost, "{reopened:?}");
+        append(&journal, LINE);
+    }
+}
+
+#[test]
 fn a_journal_that_can_not_be_opened_anew_stays_as_it_is() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let (path, old) = (home.path().join("journal"), home.path().join("journal.1"));
