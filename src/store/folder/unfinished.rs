@@ -135,7 +135,8 @@ impl Unfinished {
         };
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         let allocated = facts.blocks().saturating_mul(BLOCK);
-        // Some file systems say nothing of their size.
+        // What a file system keeps back for root is for the system, also where this server is run
+        // by root: uploads are refused it. Some file systems say nothing of their size.
         match space.f_blocks > 0 && total > free.saturating_add(allocated) {
             true => Err(Error::Full(Errno::NOSPC.into())),
             false => Ok(()),
