@@ -18,8 +18,8 @@ use super::syncing::Syncing;
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
 use super::{Durability, beneath, record, work};
-use crate::store::place::{make_folders, move_to_free_name};
-use crate::store::{Error, Journal};
+use crate::store::place::move_to_free_name;
+use crate::store::{Error, Journal, make_folders};
 
 /// Which kind of unfinished files to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
