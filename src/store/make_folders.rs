@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::proto::text::escaped;
+use super::error::at_path;
 
 /// Makes a folder and those above it that are missing, and returns those that it has made, the
 /// uppermost first. Each is synced into its parent: it must survive what its files survive.
@@ -13,13 +13,7 @@ use crate::proto::text::escaped;
 /// Where one can't be made; the error names the folder.
 pub fn make_folders(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut made = Vec::new();
-    make(path, &mut made).map_err(|error| {
-        let shown = escaped(path.as_os_str().as_encoded_bytes());
-        io::Error::new(
-            error.kind(),
-            format!("can't make the folder {shown}: {error}"),
-        )
-    })?;
+    make(path, &mut made).map_err(|error| at_path("make the folder", path, error))?;
     Ok(made)
 }
 

@@ -198,9 +198,8 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::mpsc::channel;
 
-    use super::super::Durability;
     use super::super::record::{Record, State};
-    use super::super::root::Naming;
+    use super::super::tests::durable;
     use super::super::unfinished::Partial;
     use super::*;
     use crate::proto::{Name, UploadId};
@@ -221,8 +220,7 @@ mod tests {
         /// The same, and the task of putting that upload away.
         fn new() -> (Bench, Task) {
             let home = tempfile::tempdir().expect("a folder");
-            let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
-            let root = root.expect("it opens");
+            let root = durable(&home);
             let facts = Facts {
                 id: UploadId::parse("id").expect("a good id"),
                 name: Name::parse("a", Default::default()).expect("a good name"),
@@ -265,7 +263,8 @@ mod tests {
         }
 
         fn record(&self) -> Option<Record> {
-            self.facts.read(&self.root.shared_work().expect("it is there"))
+            self.facts
+                .read(&self.root.shared_work().expect("it is there"))
         }
     }
 
@@ -303,6 +302,9 @@ mod tests {
         let late = bench.chase.follow(&bench.root, LENGTH, &mut []);
         late.expect("nothing is left to do");
         let state = bench.record().expect("it is kept").state;
-        assert!(matches!(state, State::Closed { length: LENGTH, .. }), "{state:?}");
+        assert!(
+            matches!(state, State::Closed { length: LENGTH, .. }),
+            "{state:?}"
+        );
     }
 }

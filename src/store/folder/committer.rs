@@ -377,7 +377,7 @@ fn sync_names(
     results: &mut [Result<Placed, Error>],
 ) {
     let placed = results.iter().filter(|result| result.is_ok()).count();
-    if root.links_need_sync() && root.is_to_sync_together(placed) {
+    if root.syncing.links_need_it && root.is_to_sync_together(placed) {
         return all_or_unknown(root, folders.sync_with_all(root), results);
     }
     for (job, result) in batch.iter().zip(results.iter_mut()) {

@@ -158,7 +158,7 @@ impl Folders {
         put: impl Fn(&OwnedFd, &str) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (Some(path), file) = parts(name) else {
-            let done = put(root.folder(), name);
+            let done = put(&root.folder, name);
             self.root_changed |= has_entry(&done);
             return done;
         };
@@ -195,14 +195,14 @@ impl Folders {
             return Ok(Arc::clone(&open.folder));
         }
         if !root.durable || self.kept.contains(path) {
-            match beneath::open(root.folder(), path, FOLDER) {
+            match beneath::open(&root.folder, path, FOLDER) {
                 Err(Errno::NOENT) => {}
                 opened => return self.keep_open(root, path, opened?),
             }
         }
         let (above, last) = parts(path);
         let above_it = above.map(|above| self.folder(root, above)).transpose()?;
-        let above_it: &OwnedFd = above_it.as_deref().unwrap_or(root.folder());
+        let above_it: &OwnedFd = above_it.as_deref().unwrap_or(&root.folder);
         match rustix::fs::mkdirat(above_it, last, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => self.has_changed(above),
             Err(error) => return Err(error),

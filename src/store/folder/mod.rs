@@ -229,7 +229,7 @@ impl FolderStore {
     /// # Errors
     /// Where the folder can't be read.
     pub fn limit(&mut self, quota: Option<u64>, min_free: Option<u64>) -> io::Result<Arc<Space>> {
-        let space = Space::open(self.root.folder().try_clone()?, quota, min_free)?;
+        let space = Space::open(self.root.folder.try_clone()?, quota, min_free)?;
         self.share(&space);
         Ok(space)
     }

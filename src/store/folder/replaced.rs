@@ -96,16 +96,15 @@ mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::MetadataExt;
 
+    use super::super::Space;
     use super::super::folders::Folders;
-    use super::super::root::Naming;
+    use super::super::tests::durable;
     use super::super::unfinished::Partial;
-    use super::super::{Durability, Space};
     use super::*;
 
     /// A root as on a file system without a journal.
     fn root_in(home: &tempfile::TempDir) -> Root {
-        let open = Root::open(home.path(), Durability::Full, Naming::Best, None);
-        let mut root = open.expect("it opens");
+        let mut root = durable(home);
         root.syncing.links_need_it = true;
         root
     }

@@ -388,15 +388,13 @@ fn prepare(
 mod tests {
     use std::io::Write;
 
-    use super::super::Durability;
-    use super::super::root::Naming;
+    use super::super::tests::durable;
     use super::*;
 
     #[test]
     fn a_partial_is_not_offered_while_a_sync_fails_for_somebody_else() {
         let home = tempfile::tempdir().expect("a folder");
-        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
-        let root = root.expect("it opens");
+        let root = durable(&home);
         let unfinished = root.create().expect("a file");
         (&unfinished.file).write_all(b"123").expect("written");
         prepare(&root, &unfinished, None, 3).expect("a good disk");

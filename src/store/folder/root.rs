@@ -18,6 +18,7 @@ use super::syncing::Syncing;
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
 use super::{Durability, beneath, record, work};
+use crate::store::error::at_path;
 use crate::store::place::move_to_free_name;
 use crate::store::{Error, Journal, make_folders};
 
@@ -37,6 +38,7 @@ pub(super) enum Naming {
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Root {
+    /// The folder itself.
     pub(super) folder: OwnedFd,
     /// The folder `.piecemeal` in it, once it was needed.
     work: OnceLock<Arc<OwnedFd>>,
@@ -61,20 +63,12 @@ impl Root {
         naming: Naming,
         ttl: Option<Duration>,
     ) -> io::Result<Root> {
-        let named = |doing: &str, error: io::Error| {
-            let shown =
-                crate::proto::text::escaped(path.as_os_str().as_encoded_bytes()).to_string();
-            io::Error::new(
-                error.kind(),
-                format!("can't {doing} the folder {shown}: {error}"),
-            )
-        };
         make_folders(path)?;
         // Read now and remembered: later it may be out of reach.
         record::boot();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| named("open", error.into()))?;
+            .map_err(|error| at_path("open the folder", path, error))?;
         let durable = durability == Durability::Full;
         let mut root = Root {
             folder,
@@ -87,15 +81,14 @@ impl Root {
             closing: AtomicBool::new(false),
             record: OnceLock::new(),
         };
-        work::sweep(&root.folder, Sweep::Start, ttl).map_err(|error| named("clean up", error))?;
+        work::sweep(&root.folder, Sweep::Start, ttl)
+            .map_err(|error| at_path("clean up the folder", path, error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
         root.syncing = Syncing::of(&root);
         if !root.nameless {
             // Shows now, rather than with the first upload, that the folder can be written to.
-            drop(
-                root.create()
-                    .map_err(|error| named("write in", io::Error::other(error)))?,
-            );
+            let created = root.create().map_err(io::Error::other);
+            drop(created.map_err(|error| at_path("write in the folder", path, error))?);
         }
         Ok(root)
     }
@@ -197,11 +190,6 @@ impl Root {
         } else {
             self.create_with(permissions)
         }
-    }
-
-    /// The folder itself.
-    pub(super) fn folder(&self) -> &OwnedFd {
-        &self.folder
     }
 
     /// Gives a file its name in a folder, unless that is taken.

@@ -79,7 +79,9 @@ fn it_is_told_where_lost_lines_can_not_be_cut_off_a_renamed_journal() {
         journal.lock().file = Arc::new(File::open(&path).expect("it is there"));
         if is_lost {
             fail(&journal);
-            journal.reopen().expect_err("the same file, with what was lost");
+            journal
+                .reopen()
+                .expect_err("the same file, with what was lost");
         }
         fs::rename(&path, &old).expect("renamed");
         let reopened = journal.reopen().expect("a new file");

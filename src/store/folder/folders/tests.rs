@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::folder::root::Naming;
+use crate::store::folder::tests::{durable, unfit};
 use crate::store::folder::{Durability, Space};
 use std::io::Write;
 
@@ -13,29 +14,16 @@ fn place(folders: &mut Folders, root: &Root, name: &str) -> Result<(), Error> {
 #[test]
 fn a_sync_that_has_failed_once_is_never_made_up_for_not_even_in_the_middle_of_a_batch() {
     let home = tempfile::tempdir().expect("a folder");
-    let root = Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens");
+    let root = durable(&home);
     let mut folders = Folders::new(2);
     place(&mut folders, &root, "a/1").expect("placed");
-    // A descriptor of this kind can't be synced.
-    let folder = beneath::open(root.folder(), "a", OFlags::PATH).expect("it was made");
-    let folder = Arc::new(folder);
-    let changed = true;
+    let (folder, changed) = (Arc::new(unfit(&root, "a")), true);
     folders.open.insert("a".into(), Open { folder, changed });
     place(&mut folders, &root, "b/2").expect("there is room for two");
     let third = place(&mut folders, &root, "c/3");
     assert!(matches!(third, Err(Error::Io { .. })), "{third:?}");
     assert!(root.has_failed() && folders.sync(&root).is_err());
     assert!(folders.sync(&root).is_err());
-}
-
-/// A durable root in a folder, for a test to break.
-fn durable(home: &tempfile::TempDir) -> Root {
-    Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens")
-}
-
-/// Opens a folder beneath the root, or the root itself, in a way in which it can't be synced.
-fn unfit(root: &Root, path: &str) -> OwnedFd {
-    beneath::open(root.folder(), path, OFlags::PATH).expect("it is there")
 }
 
 #[test]

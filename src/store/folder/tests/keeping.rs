@@ -255,7 +255,11 @@ fn a_file_that_is_found_while_a_sync_fails_is_not_told_to_be_safe() {
         assert!(find().expect("a good disk").is_some());
         root.set_failed();
         let found = find();
-        assert_eq!(matches!(found, Err(Error::Failed)), root.durable, "{found:?}");
+        assert_eq!(
+            matches!(found, Err(Error::Failed)),
+            root.durable,
+            "{found:?}"
+        );
     }
 }
 
