@@ -269,8 +269,8 @@ impl FolderStore {
     }
 
     /// Whether these uploads cost the loop less than waking the committer for them would: they are
-    /// few and small, nothing is to be synced or recorded, no file is replaced (which frees the old one's
-    /// blocks), and none is under way that they would overtake.
+    /// few and small, nothing is to be synced or recorded, no file is replaced (which frees the old
+    /// one's blocks), and none is under way that they would overtake.
     fn are_done_sooner_here(&self, jobs: &[Job]) -> bool {
         let bytes: u64 = jobs.iter().map(|job| job.written).sum();
         !self.root.durable
