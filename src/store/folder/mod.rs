@@ -131,7 +131,8 @@ impl FolderStore {
 
     /// The same, and uploads that can be resumed are kept as `partials` says. Where several stores
     /// of one process are of the same folder, they are given clones of the same, so that an upload
-    /// can be taken over from one to another.
+    /// can be taken over from one to another, and so that none promises anything once a sync has
+    /// failed for another: the kernel need not tell it of that.
     ///
     /// # Errors
     /// Those of [`FolderStore::open`].
@@ -144,7 +145,8 @@ impl FolderStore {
         FolderStore::with_root(root, partials.clone())
     }
 
-    fn with_root(root: Root, partials: Partials) -> io::Result<FolderStore> {
+    fn with_root(mut root: Root, partials: Partials) -> io::Result<FolderStore> {
+        root.share_failure(partials.failed());
         let root = Arc::new(root);
         let (jobs, job_queue) = channel();
         let (tasks, task_queue) = channel();

@@ -9,7 +9,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -36,8 +36,9 @@ pub(super) struct Syncing {
     pub(super) links_need_it: bool,
     /// Where one call may sync all that the file system has.
     pub(super) together: Option<Together>,
-    /// Whether any sync has failed, after which nothing can be promised.
-    failed: AtomicBool,
+    /// Whether any sync has failed, after which nothing can be promised: here, or for another store
+    /// of the same folder.
+    failed: Arc<AtomicBool>,
     /// Whether that of the folder itself has. Held while it is synced.
     folder_failed: Mutex<bool>,
 }
@@ -62,6 +63,11 @@ impl Root {
     /// Whether a sync has failed, after which nothing can be promised.
     pub(super) fn has_failed(&self) -> bool {
         self.syncing.failed.load(Ordering::Relaxed)
+    }
+
+    /// From now on shares that with other stores.
+    pub(super) fn share_failure(&mut self, failed: Arc<AtomicBool>) {
+        self.syncing.failed = failed;
     }
 
     pub(super) fn set_failed(&self) {

@@ -242,6 +242,21 @@ fn after_a_failed_sync_nothing_is_begun_any_more() {
     assert_eq!(shelf.names(), [] as [&str; 0]);
 }
 
+#[test]
+fn a_sync_that_fails_for_one_store_of_a_folder_has_failed_for_all_of_them() {
+    let shelf = Shelf::new(Durability::Full, Naming::Best);
+    let open = |partials: &Partials| {
+        let store = FolderStore::open_with(shelf.folder.path(), Durability::Full, partials);
+        store.expect("it opens")
+    };
+    let (mut sibling, mut other) = (open(&shelf.store.partials), open(&Partials::default()));
+    shelf.store.root.set_failed();
+    let begun = sibling.begin(&named("a"), KEY);
+    assert!(matches!(begun, Err(Error::Failed)), "{begun:?}");
+    let begun = other.begin(&named("a"), KEY);
+    assert!(matches!(begun, Ok(Opening::Open(_))), "another server's");
+}
+
 /// Its own syncs succeed: they are by descriptors that were opened when somebody else had heard of
 /// the loss.
 #[test]
