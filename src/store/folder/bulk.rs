@@ -203,6 +203,7 @@ mod tests {
     use super::super::unfinished::Partial;
     use super::*;
     use crate::proto::{Name, UploadId};
+    use crate::store::Error;
 
     /// So much that a worker who hears of it syncs it and notes that.
     const LENGTH: u64 = 16 << 20;
@@ -210,6 +211,7 @@ mod tests {
     /// A folder with an upload of that length that can be resumed, and that a worker follows.
     struct Bench {
         root: Root,
+        unfinished: Arc<Unfinished>,
         chase: Arc<Chase>,
         facts: Facts,
         path: PathBuf,
@@ -217,8 +219,7 @@ mod tests {
     }
 
     impl Bench {
-        /// The same, and the task of putting that upload away.
-        fn new() -> (Bench, Task) {
+        fn new() -> Bench {
             let home = tempfile::tempdir().expect("a folder");
             let root = durable(&home);
             let facts = Facts {
@@ -236,20 +237,25 @@ mod tests {
             file.set_len(LENGTH).expect("a hole");
             let unfinished = Arc::new(Unfinished::new(file, Some(partial)));
             let chase = Arc::new(Chase::new(Arc::clone(&unfinished), false));
-            let keep = Task::keep(
-                unfinished,
-                Some(Arc::clone(&chase)),
-                LENGTH,
-                &Arc::default(),
-            );
-            let bench = Bench {
+            Bench {
                 root,
+                unfinished,
                 chase,
                 facts,
                 path,
                 _home: home,
-            };
-            (bench, keep)
+            }
+        }
+
+        /// The task of putting the upload away.
+        fn keep(&self) -> Task {
+            let (unfinished, chase) = (Arc::clone(&self.unfinished), Arc::clone(&self.chase));
+            Task::keep(unfinished, Some(chase), LENGTH, &Arc::default())
+        }
+
+        /// A worker hears how long it is.
+        fn follow(&self) -> Result<(), Error> {
+            self.chase.follow(&self.root, LENGTH, &mut [])
         }
 
         fn work(&self, task: Task) {
@@ -270,8 +276,8 @@ mod tests {
 
     #[test]
     fn what_a_worker_still_syncs_is_put_away_when_it_is_known_how_that_ended() {
-        let (bench, keep) = Bench::new();
-        let follows = bench.chase.lock();
+        let bench = Bench::new();
+        let (keep, follows) = (bench.keep(), bench.chase.lock());
         thread::scope(|threads| {
             let (begins, begun) = channel();
             let bench = &bench;
@@ -297,14 +303,27 @@ mod tests {
 
     #[test]
     fn what_was_put_away_stays_so_though_a_worker_comes_late() {
-        let (bench, keep) = Bench::new();
-        bench.work(keep);
-        let late = bench.chase.follow(&bench.root, LENGTH, &mut []);
-        late.expect("nothing is left to do");
+        let bench = Bench::new();
+        bench.work(bench.keep());
+        bench.follow().expect("nothing is left to do");
         let state = bench.record().expect("it is kept").state;
         assert!(
             matches!(state, State::Closed { length: LENGTH, .. }),
             "{state:?}"
         );
+    }
+
+    #[test]
+    fn what_is_noted_as_synced_on_the_way_is_not_noted_once_a_sync_has_failed() {
+        let bench = Bench::new();
+        bench.follow().expect("a good disk");
+        let state = bench.record().expect("it is noted").state;
+        assert_eq!(state, State::open(LENGTH));
+        let bench = Bench::new();
+        bench.root.set_failed();
+        // Its own sync would succeed.
+        let followed = bench.follow();
+        assert!(matches!(followed, Err(Error::Failed)), "{followed:?}");
+        assert_eq!(bench.record(), None);
     }
 }

@@ -107,6 +107,10 @@ impl Chase {
 
     /// Makes sure that so many bytes can be gone on from after a power cut.
     fn checkpoint(&self, root: &Root, bytes: u64) -> Result<(), Error> {
+        // The next one would succeed without what the last one has lost.
+        if root.has_failed() {
+            return Err(Error::Failed);
+        }
         let synced = self.unfinished.file.sync_data();
         synced
             .inspect_err(|_| root.set_failed())
