@@ -7,8 +7,7 @@
 //!
 //! So the new file has its link on the disk before the name leads to it; and the old one has a second
 //! name, in the work folder, until the disk has the name leading to the new one. Another server that
-//! starts meanwhile leaves that alone, though nobody holds a lock on the file: see
-//! [`work`](super::work).
+//! starts meanwhile leaves that alone, though nobody holds a lock on the file: see [`work`].
 //!
 //! [`journal`]: super::journal
 
