@@ -104,7 +104,7 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
             }
             file => File::from(file?),
         };
-        if bytes.ends_with(HELD.as_bytes()) && is_used(&work) {
+        if bytes.ends_with(HELD.as_bytes()) && others_use(&work) {
             continue;
         }
         // It goes with its upload, before that, and is removed alone only where it has none. That is
@@ -139,7 +139,7 @@ fn unlink(work: &OwnedFd, name: impl rustix::path::Arg) -> Result<(), Errno> {
 }
 
 /// Whether anybody else uses the work folder.
-fn is_used(work: &OwnedFd) -> bool {
+fn others_use(work: &OwnedFd) -> bool {
     let alone = rustix::fs::flock(work, FlockOperation::NonBlockingLockExclusive);
     // Who comes from now on has nothing in it that is there already.
     let unlocked = alone.and_then(|()| rustix::fs::flock(work, FlockOperation::Unlock));
