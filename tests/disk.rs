@@ -199,9 +199,7 @@ fn a_folder_that_can_not_be_synced_leaves_it_unknown_whether_the_file_is_safe() 
     let mut other = server.client();
     other.send(string("b.txt"));
     other.refused("io");
-    server
-        .err
-        .wait_for(|line| line.contains("making that durable"));
+    server.err.wait_for(|line| line.contains("may not keep it"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ const SHORT: &[&str] = &[
     "linkat:ENOSPC:1+:committer:plain",
     "linkat:EIO:2:committer:plain",
     "renameat2:EROFS:2:committer:named",
+    "newfstatat:EIO:1+:committer:named",
     "renameat:EIO:1:committer:plain",
     "mkdirat:EDQUOT:2:committer:plain",
     "write:ENOSPC:1:committer:journal",

@@ -84,6 +84,9 @@ impl LineQueue {
 
 impl LineWriter {
     /// Starts a thread that writes to `sink`.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
     pub fn start(
         name: &str,
         sink: impl Write + Send + 'static,

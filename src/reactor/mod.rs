@@ -289,8 +289,8 @@ impl<T> Reactor<T> {
         }
     }
 
-    /// Visits those whose deadline had passed at that moment. A deadline that was put off meanwhile is only
-    /// armed anew: that is cheaper than moving it in the wheel with each byte.
+    /// Visits those whose deadline had passed at that moment. A deadline that was put off meanwhile
+    /// is only armed anew: that is cheaper than moving it in the wheel with each byte.
     fn visit_expired(&mut self, handler: &mut impl Handler<T>, now: Moment) {
         self.wheel.advance(now);
         let mut due = std::mem::take(&mut self.due);

@@ -70,8 +70,8 @@ impl Splice {
 }
 
 impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
-    /// Moves part of a body by way of the pipe, at most so many bytes. Returns whether it did anything; if not, the bytes
-    /// are to be read.
+    /// Moves part of a body by way of the pipe, at most so many bytes. Returns whether it did
+    /// anything; if not, the bytes are to be read.
     pub(super) fn splice(
         &mut self,
         left: u64,

@@ -1,6 +1,7 @@
 //! What can go wrong with an upload, in the store's own terms.
 
 use std::io;
+use std::path::Path;
 
 use rustix::io::Errno;
 use thiserror::Error;
@@ -8,6 +9,7 @@ use thiserror::Error;
 use crate::proto::Fault;
 use crate::proto::limits::BUSY_RETRY_S;
 use crate::proto::name::NameFault;
+use crate::proto::text::escaped;
 
 /// Why an upload was not begun, written or committed.
 #[derive(Debug, Error)]
@@ -66,8 +68,9 @@ pub enum Error {
     /// promised until a new start.
     #[error("the disk failed to sync earlier; nothing is stored until the server is restarted")]
     Failed,
-    /// The file has its name, but the sync failed that would keep it.
-    #[error("the file has its name, but making that durable failed: {0}")]
+    /// The file got its name, but the sync failed that would keep it, or it couldn't be seen there
+    /// any more.
+    #[error("the file got its name, but may not keep it: {0}")]
     Unknown(io::Error),
     /// The journal can't take its line, and nothing is stored unrecorded.
     #[error("the journal can't take its line, and nothing is stored unrecorded: {0}")]
@@ -123,6 +126,12 @@ impl Error {
             | Error::Unrecorded(_) => true,
         }
     }
+}
+
+/// An error with what was to be done, to which path.
+pub(super) fn at_path(doing: &str, path: &Path, error: impl Into<io::Error>) -> io::Error {
+    let (error, shown) = (error.into(), escaped(path.as_os_str().as_encoded_bytes()));
+    io::Error::new(error.kind(), format!("can't {doing} {shown}: {error}"))
 }
 
 /// Whether there is no space left, or no more than a file may have.

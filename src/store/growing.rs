@@ -18,6 +18,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
+use super::error::at_path;
 use super::place::move_to_free_name;
 use super::{Done, Error, Key, Opening, Reserved, Store, Wake, random_name};
 use crate::proto::{Conflict, Digest, Name, Order, Receipt, Seal};
@@ -59,17 +60,11 @@ impl GrowingStore {
     /// # Errors
     /// Where the folder can't be made or opened.
     pub fn open(path: &Path) -> io::Result<GrowingStore> {
-        let named = |error: io::Error| {
-            let shown = crate::proto::text::escaped(path.as_os_str().as_encoded_bytes());
-            io::Error::new(
-                error.kind(),
-                format!("can't store into the folder {shown}: {error}"),
-            )
-        };
+        let named = |error| at_path("store into the folder", path, error);
         std::fs::create_dir_all(path).map_err(named)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder =
-            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| named(error.into()))?;
+        let folder = rustix::fs::open(path, flags, Mode::empty());
+        let folder = folder.map_err(|error| named(error.into()))?;
         Ok(GrowingStore {
             folder: Arc::new(folder),
             done: VecDeque::new(),

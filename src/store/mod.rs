@@ -1,14 +1,15 @@
 //! Where uploads land, and what must be true before one gets its name.
 //!
 //! An upload is begun, written and committed. Until its commit is reported it has no name that
-//! anybody could see; dropped before that, it leaves nothing. The rest of the program never sees
-//! a path or a descriptor, and never waits: what takes long is done by the store's own threads,
-//! and reported by [`Store::poll_done`].
+//! anybody could see; dropped before that, it leaves nothing. The rest of the program never sees an
+//! upload's path or its descriptor, and never waits: what takes long is done by the store's own
+//! threads, and reported by [`Store::poll_done`].
 
 mod error;
 pub mod folder;
 pub mod growing;
 pub mod journal;
+mod make_folders;
 pub mod memory;
 mod place;
 
@@ -23,8 +24,8 @@ pub use error::Error;
 pub use folder::FolderStore;
 pub use growing::GrowingStore;
 pub use journal::Journal;
+pub use make_folders::make_folders;
 pub use memory::MemoryStore;
-pub use place::make_folders;
 
 /// Uploads up to this size are committed in the order in which that was asked for; a larger one
 /// may be overtaken, so that small ones don't wait for its disk.

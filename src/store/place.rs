@@ -1,14 +1,9 @@
-//! Giving a file a name that must be free, and making the folder that all are in.
+//! Giving a file a name that must be free.
 
-use std::fs::{self, File};
-use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
-
-use crate::proto::text::escaped;
 
 /// Moves a file from one name to another that must be free: (folder, name) each.
 pub(super) fn move_to_free_name(
@@ -26,70 +21,5 @@ pub(super) fn move_to_free_name(
             Ok(())
         }
         moved => moved,
-    }
-}
-
-/// Makes a folder and those above it that are missing, and returns those that it has made, the
-/// uppermost first. Each is synced into its parent: it must survive what its files survive.
-///
-/// # Errors
-/// Where one can't be made; the error names the folder.
-pub fn make_folders(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut made = Vec::new();
-    make(path, &mut made).map_err(|error| {
-        let shown = escaped(path.as_os_str().as_encoded_bytes());
-        io::Error::new(
-            error.kind(),
-            format!("can't make the folder {shown}: {error}"),
-        )
-    })?;
-    Ok(made)
-}
-
-fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Ok(()),
-    };
-    make(parent, made)?;
-    match fs::create_dir(path) {
-        // Another server may have made it in between.
-        Err(error) if !path.is_dir() => return Err(error),
-        Err(_) => {}
-        Ok(()) => made.push(path.to_owned()),
-    }
-    File::open(parent)?.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_folders_that_are_made_are_told_the_uppermost_first_and_those_that_are_there_are_not() {
-        let home = tempfile::tempdir().expect("a folder");
-        let (above, below) = (home.path().join("a"), home.path().join("a/b"));
-        let made = make_folders(&below).expect("made");
-        assert_eq!(made, [above, below.clone()]);
-        assert!(below.is_dir());
-        assert!(make_folders(&below).expect("it is there").is_empty());
-    }
-
-    #[test]
-    fn a_folder_is_not_taken_to_be_made_where_a_file_stands_in_its_way() {
-        let home = tempfile::tempdir().expect("a folder");
-        let file = home.path().join("file");
-        fs::write(&file, "").expect("written");
-        for path in [file.clone(), file.join("below")] {
-            let error = make_folders(&path).expect_err("it can't be made");
-            assert!(
-                error.to_string().contains("can't make the folder"),
-                "{error}"
-            );
-        }
     }
 }

@@ -318,6 +318,7 @@ impl Ended {
             _ if self.injected == 0 => vec![],
             Then::Nothing => vec![],
             Then::Refusal | Then::Either => of_errno.to_vec(),
+            Then::EitherOrUnknown => [of_errno, &["unknown"]].concat(),
             Then::Loss => vec!["lost"],
             Then::LossOrRefusal => [of_errno, &["lost"]].concat(),
             Then::Failure | Then::FailureOrNothing => [of_errno, &["io", "unknown"]].concat(),

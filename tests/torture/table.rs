@@ -16,6 +16,8 @@ pub(super) enum Then {
     Refusal,
     /// The same, where the call may also have been about something that can be done without.
     Either,
+    /// The same, or a look at what has a name behind a file's move there, which takes nothing back.
+    EitherOrUnknown,
     /// A connection is lost, and the server goes on.
     Loss,
     /// One of these two, as it was the socket's end or the file's.
@@ -39,7 +41,9 @@ pub(super) struct Row {
 }
 
 use Scene::{Journal, Linked, Named, Plain};
-use Then::{Either, Failure, FailureOrNothing, Loss, LossOrRefusal, Nothing, Refusal};
+use Then::{
+    Either, EitherOrUnknown, Failure, FailureOrNothing, Loss, LossOrRefusal, Nothing, Refusal,
+};
 
 const ONCE: &[&str] = &["1"];
 const TWICE: &[&str] = &["1", "2"];
@@ -130,7 +134,8 @@ pub(super) const ROWS: &[Row] = &[
     row(("committer", "mkdirat"), &["ENOTDIR", "ELOOP"], SOME, PLAIN, Refusal),
     row(("committer", "openat2"), &["EMFILE", "EIO", "EACCES", "ENOMEM"], SOME, PLAIN, Either),
     row(("committer", "openat"), &["EMFILE", "ENFILE", "EIO", "EACCES", "ENOMEM"], TEN_AND_ALWAYS, PLAIN, Either),
-    row(("committer", "newfstatat"), BROKEN, SOME, PLAIN, Either),
+    row(("committer", "newfstatat"), BROKEN, SOME, BOTH, EitherOrUnknown),
+    row(("committer", "fstat"), BROKEN, SOME, BOTH, EitherOrUnknown),
     row(("committer", "statx"), BROKEN, SOME, &[Plain, Journal], Either),
     row(("committer", "flock"), &["ENOLCK", "EAGAIN"], SOME, PLAIN, Either),
     row(("committer", "unlinkat"), &["EIO", "EACCES", "EROFS"], SOME, BOTH, Nothing),

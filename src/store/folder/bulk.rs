@@ -51,6 +51,8 @@ const KEPT_OPEN: usize = 8;
 #[derive(Debug)]
 pub(super) struct Kept {
     unfinished: Arc<Unfinished>,
+    /// Whoever may still follow it.
+    chase: Option<Arc<Chase>>,
     length: u64,
     /// How many there are of these.
     count: Arc<AtomicUsize>,
@@ -59,10 +61,19 @@ pub(super) struct Kept {
 impl Task {
     /// Has an upload put away that was cut off after so many bytes. Its lock is free when that is
     /// done.
-    pub(super) fn keep(unfinished: Arc<Unfinished>, length: u64, count: &Arc<AtomicUsize>) -> Task {
+    pub(super) fn keep(
+        unfinished: Arc<Unfinished>,
+        chase: Option<Arc<Chase>>,
+        length: u64,
+        count: &Arc<AtomicUsize>,
+    ) -> Task {
         let before = count.fetch_add(1, Ordering::Relaxed);
+        if let Some(chase) = &chase {
+            chase.give_up();
+        }
         let kept = Kept {
             unfinished,
+            chase,
             length,
             count: Arc::clone(count),
         };
@@ -145,7 +156,14 @@ fn work(root: &Root, task: Task, jobs: &Sender<Vec<Job>>, reports: &Reports, blo
                 reports.send([Done::Reserved(key, reserved)]);
             }
         }
-        Task::Keep(kept) => put_away(root, &kept.unfinished, kept.length),
+        Task::Keep(kept) => {
+            if let Some(chase) = &kept.chase {
+                // A worker that still syncs a part of it would be the one to hear that it was lost,
+                // or write its record behind the last one.
+                chase.end();
+            }
+            put_away(root, &kept.unfinished, kept.length);
+        }
         Task::KeepClosed(facts) => {
             if let Err(error) = put_away_closed(root, &facts) {
                 log::debug!("an upload that was cut off is left as it is: {error}");
@@ -171,5 +189,141 @@ fn work(root: &Root, task: Task, jobs: &Sender<Vec<Job>>, reports: &Reports, blo
             drop(job);
             reports.send([done]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::PathBuf;
+    use std::sync::mpsc::channel;
+
+    use super::super::record::{Record, State};
+    use super::super::tests::durable;
+    use super::super::unfinished::Partial;
+    use super::*;
+    use crate::proto::{Name, UploadId};
+    use crate::store::Error;
+
+    /// So much that a worker who hears of it syncs it and notes that.
+    const LENGTH: u64 = 16 << 20;
+
+    /// A folder with an upload of that length that can be resumed, and that a worker follows.
+    struct Bench {
+        root: Root,
+        unfinished: Arc<Unfinished>,
+        chase: Arc<Chase>,
+        facts: Facts,
+        path: PathBuf,
+        _home: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let home = tempfile::tempdir().expect("a folder");
+            let root = durable(&home);
+            let facts = Facts {
+                id: UploadId::parse("id").expect("a good id"),
+                name: Name::parse("a", Default::default()).expect("a good name"),
+                size: None,
+            };
+            let partial = Partial {
+                work: root.shared_work().expect("it can be made"),
+                name: facts.upload_name(),
+                facts: Some(Box::new(facts.clone())),
+            };
+            let path = home.path().join(".piecemeal").join(&partial.name);
+            let file = File::create_new(&path).expect("it is new");
+            file.set_len(LENGTH).expect("a hole");
+            let unfinished = Arc::new(Unfinished::new(file, Some(partial)));
+            let chase = Arc::new(Chase::new(Arc::clone(&unfinished), false));
+            Bench {
+                root,
+                unfinished,
+                chase,
+                facts,
+                path,
+                _home: home,
+            }
+        }
+
+        /// The task of putting the upload away.
+        fn keep(&self) -> Task {
+            let (unfinished, chase) = (Arc::clone(&self.unfinished), Arc::clone(&self.chase));
+            Task::keep(unfinished, Some(chase), LENGTH, &Arc::default())
+        }
+
+        /// A worker hears how long it is.
+        fn follow(&self) -> Result<(), Error> {
+            self.chase.follow(&self.root, LENGTH, &mut [])
+        }
+
+        fn work(&self, task: Task) {
+            work(
+                &self.root,
+                task,
+                &channel().0,
+                &Reports::new(channel().0),
+                &mut [],
+            );
+        }
+
+        fn record(&self) -> Option<Record> {
+            self.facts
+                .read(&self.root.shared_work().expect("it is there"))
+        }
+    }
+
+    #[test]
+    fn what_a_worker_still_syncs_is_put_away_when_it_is_known_how_that_ended() {
+        let bench = Bench::new();
+        let (keep, follows) = (bench.keep(), bench.chase.lock());
+        thread::scope(|threads| {
+            let (begins, begun) = channel();
+            let bench = &bench;
+            let keeping = threads.spawn(move || {
+                begins.send(()).expect("it is waited for");
+                bench.work(keep);
+            });
+            begun.recv().expect("it begins");
+            // Time enough for one that doesn't wait.
+            for _ in 0..10_000 {
+                if keeping.is_finished() {
+                    break;
+                }
+                thread::yield_now();
+            }
+            // Only the worker hears of it, since both have one descriptor.
+            bench.root.set_failed();
+            drop(follows);
+        });
+        assert!(!bench.path.exists(), "nobody knows what of it was lost");
+        assert_eq!(bench.record(), None);
+    }
+
+    #[test]
+    fn what_was_put_away_stays_so_though_a_worker_comes_late() {
+        let bench = Bench::new();
+        bench.work(bench.keep());
+        bench.follow().expect("nothing is left to do");
+        let state = bench.record().expect("it is kept").state;
+        assert!(
+            matches!(state, State::Closed { length: LENGTH, .. }),
+            "{state:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_noted_as_synced_on_the_way_is_not_noted_once_a_sync_has_failed() {
+        let bench = Bench::new();
+        bench.follow().expect("a good disk");
+        let state = bench.record().expect("it is noted").state;
+        assert_eq!(state, State::open(LENGTH));
+        let bench = Bench::new();
+        bench.root.set_failed();
+        // Its own sync would succeed.
+        let followed = bench.follow();
+        assert!(matches!(followed, Err(Error::Failed)), "{followed:?}");
+        assert_eq!(bench.record(), None);
     }
 }

@@ -99,10 +99,12 @@ impl Job {
 
     fn sync(&mut self, root: &Root) -> Result<(), Error> {
         if root.durable && !self.synced {
-            // A worker that still syncs a part of it would be the one to hear that it was lost.
-            let _alone = self.chase.as_ref().map(|chase| chase.wait());
-            if self.chase.is_some() && root.has_failed() {
-                return Err(Error::Failed);
+            if let Some(chase) = &self.chase {
+                // A worker that still syncs a part of it would be the one to hear that it was lost.
+                chase.end();
+                if root.has_failed() {
+                    return Err(Error::Failed);
+                }
             }
             self.unfinished.file.sync_all().map_err(|error| {
                 // The kernel has dropped the pages: asking again would find nothing to write and
@@ -375,14 +377,13 @@ fn sync_names(
     results: &mut [Result<Placed, Error>],
 ) {
     let placed = results.iter().filter(|result| result.is_ok()).count();
-    if root.links_need_sync() && root.is_to_sync_together(placed) {
+    if root.syncing.links_need_it && root.is_to_sync_together(placed) {
         return all_or_unknown(root, folders.sync_with_all(root), results);
     }
     for (job, result) in batch.iter().zip(results.iter_mut()) {
         if result.is_ok()
             && let Err(error) = root.sync_link(&job.unfinished)
         {
-            root.set_failed();
             *result = Err(Error::Unknown(error));
         }
     }

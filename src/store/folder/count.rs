@@ -2,7 +2,8 @@
 //!
 //! What counts is the length of each plain file, in this folder and those below it. Links are not
 //! followed. A file that is being uploaded has no name, or is locked in the work folder, and isn't
-//! counted: space is reserved for it. One that waits there to be resumed is counted.
+//! counted: space is reserved for it. One that waits there to be resumed is counted, and so is one
+//! that was replaced and isn't gone yet.
 
 use std::ffi::CStr;
 use std::io;
@@ -13,6 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::record::UPLOAD;
+use super::work::HELD;
 use crate::proto::name::RESERVED;
 
 /// Folders below folders: uploads make fewer, and each level costs two descriptors.
@@ -95,11 +97,13 @@ fn enter(folder: &OwnedFd, name: &CStr) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Uploads that wait in the work folder to be resumed. Those that are under way are locked.
+/// Uploads that wait in the work folder to be resumed, and files that were replaced a moment ago.
+/// Those that are under way are locked.
 fn count_resting(work: &OwnedFd, hear: &mut dyn FnMut(u64)) -> io::Result<()> {
     for entry in Dir::read_from(work)? {
         let entry = entry?;
-        if !entry.file_name().to_bytes().ends_with(UPLOAD.as_bytes()) {
+        let is_a = |ending: &str| entry.file_name().to_bytes().ends_with(ending.as_bytes());
+        if !is_a(UPLOAD) && !is_a(HELD) {
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::record::State;
 use super::root::Root;
@@ -25,10 +26,13 @@ pub(super) struct Chase {
     unfinished: Arc<Unfinished>,
     wants_digest: bool,
     at: Mutex<Followed>,
+    /// Whether nobody needs it any more.
+    is_over: AtomicBool,
 }
 
+/// Up to where that is.
 #[derive(Debug, Default)]
-struct Followed {
+pub(super) struct Followed {
     bytes: u64,
     /// Bytes that a record says are safe, where there is one.
     synced: u64,
@@ -41,6 +45,7 @@ impl Chase {
             unfinished,
             wants_digest,
             at: Mutex::default(),
+            is_over: AtomicBool::new(false),
         }
     }
 
@@ -49,9 +54,22 @@ impl Chase {
         self.wants_digest
     }
 
-    /// Follows the file up to a length that it has reached.
+    /// Follows the file up to a length that it has reached, unless nobody needs that any more.
     pub(super) fn follow(&self, root: &Root, to: u64, block: &mut [u8]) -> Result<(), Error> {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = self.lock();
+        if self.is_over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.advance(&mut at, root, to, block)
+    }
+
+    fn advance(
+        &self,
+        at: &mut Followed,
+        root: &Root,
+        to: u64,
+        block: &mut [u8],
+    ) -> Result<(), Error> {
         let from = at.bytes;
         let file = &self.unfinished.file;
         if root.durable && to > from {
@@ -71,13 +89,28 @@ impl Chase {
         Ok(())
     }
 
-    /// Waits until nobody follows the file, and keeps it so.
-    pub(super) fn wait(&self) -> impl Sized {
+    /// Nobody needs to follow the file any more. Whoever does so at this moment goes on.
+    pub(super) fn give_up(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// The same, and waits for whoever does so. What befell them is known when this returns.
+    pub(super) fn end(&self) {
+        self.give_up();
+        drop(self.lock());
+    }
+
+    /// Held by whoever follows the file.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Followed> {
         self.at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes sure that so many bytes can be gone on from after a power cut.
     fn checkpoint(&self, root: &Root, bytes: u64) -> Result<(), Error> {
+        // The next one would succeed without what the last one has lost.
+        if root.has_failed() {
+            return Err(Error::Failed);
+        }
         let synced = self.unfinished.file.sync_data();
         synced
             .inspect_err(|_| root.set_failed())
@@ -87,8 +120,8 @@ impl Chase {
 
     /// The digest of the first `size` bytes, of which most were read before.
     pub(super) fn digest(&self, root: &Root, size: u64, block: &mut [u8]) -> Result<Digest, Error> {
-        self.follow(root, size, block)?;
-        let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = self.lock();
+        self.advance(&mut at, root, size, block)?;
         Ok(Digest(at.hasher.finalize().into()))
     }
 }

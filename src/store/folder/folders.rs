@@ -142,7 +142,7 @@ impl Folders {
                 root.sync()?;
             }
         }
-        root.replaced.let_go();
+        root.let_go();
         if self.kept.len() + reached.len() > REMEMBERED {
             self.kept.clear();
         }
@@ -158,9 +158,9 @@ impl Folders {
         put: impl Fn(&OwnedFd, &str) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (Some(path), file) = parts(name) else {
-            put(root.folder(), name)?;
-            self.root_changed = true;
-            return Ok(());
+            let done = put(&root.folder, name);
+            self.root_changed |= has_entry(&done);
+            return done;
         };
         let mut tries = 0;
         loop {
@@ -179,9 +179,10 @@ impl Folders {
                     self.forget(path);
                 }
                 done => {
-                    done?;
-                    self.has_changed(Some(path));
-                    return Ok(());
+                    if has_entry(&done) {
+                        self.has_changed(Some(path));
+                    }
+                    return done;
                 }
             }
         }
@@ -194,14 +195,14 @@ impl Folders {
             return Ok(Arc::clone(&open.folder));
         }
         if !root.durable || self.kept.contains(path) {
-            match beneath::open(root.folder(), path, FOLDER) {
+            match beneath::open(&root.folder, path, FOLDER) {
                 Err(Errno::NOENT) => {}
                 opened => return self.keep_open(root, path, opened?),
             }
         }
         let (above, last) = parts(path);
         let above_it = above.map(|above| self.folder(root, above)).transpose()?;
-        let above_it: &OwnedFd = above_it.as_deref().unwrap_or(root.folder());
+        let above_it: &OwnedFd = above_it.as_deref().unwrap_or(&root.folder);
         match rustix::fs::mkdirat(above_it, last, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => self.has_changed(above),
             Err(error) => return Err(error),
@@ -271,6 +272,11 @@ pub(super) fn copy(error: &io::Error) -> io::Error {
         || io::Error::new(error.kind(), error.to_string()),
         io::Error::from_raw_os_error,
     )
+}
+
+/// Whether a file has got its name, and be it that nobody knows whether it still has it.
+fn has_entry(done: &Result<(), Error>) -> bool {
+    matches!(done, Ok(()) | Err(Error::Unknown(_)))
 }
 
 fn is_missing(error: &io::Error) -> bool {

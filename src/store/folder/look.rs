@@ -148,6 +148,10 @@ fn receipt(
         if !root.sync_way_to(name)? {
             return Ok(None);
         }
+        // Whose sync failed while this was read has heard of it, and this one's descriptors don't.
+        if root.has_failed() {
+            return Err(Error::Failed);
+        }
     }
     let receipt = Receipt {
         name: name.to_owned(),

@@ -131,7 +131,8 @@ impl FolderStore {
 
     /// The same, and uploads that can be resumed are kept as `partials` says. Where several stores
     /// of one process are of the same folder, they are given clones of the same, so that an upload
-    /// can be taken over from one to another.
+    /// can be taken over from one to another, and so that none promises anything once a sync has
+    /// failed for another: the kernel need not tell it of that.
     ///
     /// # Errors
     /// Those of [`FolderStore::open`].
@@ -144,7 +145,8 @@ impl FolderStore {
         FolderStore::with_root(root, partials.clone())
     }
 
-    fn with_root(root: Root, partials: Partials) -> io::Result<FolderStore> {
+    fn with_root(mut root: Root, partials: Partials) -> io::Result<FolderStore> {
+        root.share_failure(partials.failed());
         let root = Arc::new(root);
         let (jobs, job_queue) = channel();
         let (tasks, task_queue) = channel();
@@ -229,7 +231,7 @@ impl FolderStore {
     /// # Errors
     /// Where the folder can't be read.
     pub fn limit(&mut self, quota: Option<u64>, min_free: Option<u64>) -> io::Result<Arc<Space>> {
-        let space = Space::open(self.root.folder().try_clone()?, quota, min_free)?;
+        let space = Space::open(self.root.folder.try_clone()?, quota, min_free)?;
         self.share(&space);
         Ok(space)
     }
@@ -269,8 +271,8 @@ impl FolderStore {
     }
 
     /// Whether these uploads cost the loop less than waking the committer for them would: they are
-    /// few and small, nothing is to be synced or recorded, no file is replaced (which frees the old one's
-    /// blocks), and none is under way that they would overtake.
+    /// few and small, nothing is to be synced or recorded, no file is replaced (which frees the old
+    /// one's blocks), and none is under way that they would overtake.
     fn are_done_sooner_here(&self, jobs: &[Job]) -> bool {
         let bytes: u64 = jobs.iter().map(|job| job.written).sum();
         !self.root.durable

@@ -19,14 +19,15 @@ use crate::store::{Done, Error, Key, OTHER_NAME, OTHER_SIZE};
 /// How long an abandoned upload is kept where nothing else was said.
 pub const PARTIAL_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The uploads that can be resumed, as all stores of one folder in one process know them. Clones
-/// are the same.
+/// The uploads that can be resumed, as all stores of one folder in one process know them; and
+/// whether a sync has failed for one of these. Clones are the same.
 #[derive(Clone)]
 pub struct Partials(Arc<Shared>);
 
 struct Shared {
     ttl: Option<Duration>,
     held: Mutex<HashMap<UploadId, Holder>>,
+    failed: Arc<AtomicBool>,
 }
 
 /// Who announced an upload last.
@@ -51,7 +52,13 @@ impl Partials {
         Partials(Arc::new(Shared {
             ttl,
             held: Mutex::default(),
+            failed: Arc::default(),
         }))
+    }
+
+    /// Whether any sync has failed, as [`syncing`](super::syncing) has it.
+    pub(super) fn failed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.failed)
     }
 
     /// How long they are kept.

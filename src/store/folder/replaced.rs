@@ -6,11 +6,11 @@
 //! with it a file that somebody was promised. Seen with real power cuts.
 //!
 //! So the new file has its link on the disk before the name leads to it; and the old one has a second
-//! name, in the work folder, until the disk has the name leading to the new one.
+//! name, in the work folder, until the disk has the name leading to the new one. Another server that
+//! starts meanwhile leaves that alone, though nobody holds a lock on the file: see [`work`].
 //!
 //! [`journal`]: super::journal
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,61 +21,97 @@ use super::root::{Root, plain_size_of};
 use super::work;
 use crate::store::Error;
 
-/// The second names of files that were replaced.
+/// The files that were replaced, until the disk knows.
 #[derive(Debug, Default)]
-pub(super) struct Replaced(Mutex<Vec<(Arc<OwnedFd>, String)>>);
+pub(super) struct Replaced(Mutex<Vec<Held>>);
+
+/// A file's second name.
+#[derive(Debug)]
+pub(super) struct Held {
+    work: Arc<OwnedFd>,
+    name: String,
+    size: u64,
+}
 
 impl Root {
-    /// Prepares that a file, which has a name in the work folder, replaces what has a name in a
-    /// folder.
-    pub(super) fn hold_both(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Error> {
-        let synced = file.sync_all().inspect_err(|_| self.set_failed());
-        synced.map_err(|error| Error::from_call("sync a file", error))?;
-        if plain_size_of(folder, name).is_none() {
+    /// Gives what has a name in a folder a second one, before it is replaced. `None` where there is
+    /// no need.
+    pub(super) fn keep_replaced(
+        &self,
+        folder: &OwnedFd,
+        name: &str,
+    ) -> Result<Option<Held>, Error> {
+        if !self.syncing.links_need_it {
+            return Ok(None);
+        }
+        let Some(size) = plain_size_of(folder, name) else {
             // Nobody was promised a link or a pipe.
-            return Ok(());
-        }
-        let (work, held) = (self.shared_work()?, work::part_name());
+            return Ok(None);
+        };
+        let (work, held) = (self.shared_work()?, work::held_name());
         match rustix::fs::linkat(folder, name, &work, &held, AtFlags::empty()) {
-            Ok(()) => self.replaced.names().push((work, held)),
+            Ok(()) => Ok(Some(Held {
+                work,
+                name: held,
+                size,
+            })),
             // It is gone; or another user's, of which the system allows no second name.
-            Err(Errno::NOENT | Errno::PERM) => {}
-            Err(error) => return Err(Error::from_call("keep what is replaced", error)),
+            Err(Errno::NOENT | Errno::PERM) => Ok(None),
+            Err(error) => Err(Error::from_call("keep what is replaced", error)),
         }
-        Ok(())
+    }
+
+    /// The disk has all names that were given, so what they led to before can go.
+    pub(super) fn let_go(&self) {
+        for held in std::mem::take(&mut *self.replaced.held()) {
+            let size = held.size;
+            held.remove();
+            self.is_freed(size);
+        }
     }
 }
 
 impl Replaced {
-    /// The disk has all names that were given, so what they led to before can go.
-    pub(super) fn let_go(&self) {
-        for (work, held) in std::mem::take(&mut *self.names()) {
-            // One that stays is swept at the next start.
-            let _ = rustix::fs::unlinkat(&*work, held, AtFlags::empty());
-        }
+    /// Holds a file that is replaced by now until the disk knows.
+    pub(super) fn hold(&self, held: Held) {
+        self.held().push(held);
     }
 
-    fn names(&self) -> MutexGuard<'_, Vec<(Arc<OwnedFd>, String)>> {
+    fn held(&self) -> MutexGuard<'_, Vec<Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Takes the second name away.
+    pub(super) fn remove(self) {
+        // One that stays is swept at the next start.
+        let _ = rustix::fs::unlinkat(&*self.work, &self.name, AtFlags::empty());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::fs::MetadataExt;
 
+    use super::super::Space;
     use super::super::folders::Folders;
-    use super::super::root::Naming;
-    use super::super::{Durability, Root};
+    use super::super::tests::durable;
+    use super::super::unfinished::Partial;
     use super::*;
+
+    /// A root as on a file system without a journal.
+    fn root_in(home: &tempfile::TempDir) -> Root {
+        let mut root = durable(home);
+        root.syncing.links_need_it = true;
+        root
+    }
 
     #[test]
     fn a_file_that_is_replaced_keeps_a_link_until_the_disk_has_its_successors() {
         let home = tempfile::tempdir().expect("a folder");
-        let open = Root::open(home.path(), Durability::Full, Naming::Best, None);
-        let mut root = open.expect("it opens");
-        root.syncing.links_need_it = true;
+        let root = root_in(&home);
         let mut folders = Folders::new(2);
         let path = home.path().join("a.txt");
         fs::write(&path, "old").expect("written");
@@ -87,18 +123,63 @@ mod tests {
             .expect("replaced");
         assert_eq!(fs::read(&path).expect("it is there"), b"");
         assert_eq!(links(), 1);
+        // Another server starts, and sweeps what it takes for a killed one's.
+        let other = root_in(&home);
+        assert_eq!(links(), 1);
         folders.sync(&root).expect("synced");
         assert_eq!(links(), 0);
-        drop((unfinished, root));
+        drop((unfinished, root, other));
         assert!(!home.path().join(".piecemeal").exists());
+    }
+
+    #[test]
+    fn what_a_killed_server_held_is_swept_when_nobody_else_runs() {
+        let home = tempfile::tempdir().expect("a folder");
+        let work = home.path().join(".piecemeal");
+        fs::create_dir(&work).expect("made");
+        fs::write(work.join(work::held_name()), "old").expect("written");
+        drop(root_in(&home));
+        assert!(!work.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_counts_as_long_as_it_is_held_and_where_it_stays_after_all() {
+        for stays in [false, true] {
+            let home = tempfile::tempdir().expect("a folder");
+            let path = home.path().join("a.txt");
+            fs::write(&path, "old").expect("written");
+            let root = root_in(&home);
+            let count = || {
+                let folder = root.folder.try_clone().expect("a descriptor");
+                Space::open(folder, Some(100), None).expect("it is counted")
+            };
+            let space = count();
+            root.limit(Arc::clone(&space));
+            let mut folders = Folders::new(2);
+            let unfinished = root.create().expect("a file");
+            if stays {
+                // A folder has been put in its place, and can't replace a file.
+                let work = root.shared_work().expect("it can be made");
+                fs::create_dir(home.path().join(".piecemeal/folder")).expect("made");
+                *unfinished.partial() = Some(Partial {
+                    work,
+                    name: "folder".into(),
+                    facts: None,
+                });
+            }
+            let replaced = folders.replace(&root, &unfinished, "a.txt");
+            assert_eq!(replaced.is_err(), stays, "{replaced:?}");
+            assert_eq!([space.used(), count().used()], [3; 2]);
+            folders.sync(&root).expect("synced");
+            let left = if stays { 3 } else { 0 };
+            assert_eq!([space.used(), count().used()], [left; 2]);
+        }
     }
 
     #[test]
     fn a_folder_that_is_to_be_replaced_is_in_the_way_as_ever() {
         let home = tempfile::tempdir().expect("a folder");
-        let open = Root::open(home.path(), Durability::Full, Naming::Best, None);
-        let mut root = open.expect("it opens");
-        root.syncing.links_need_it = true;
+        let root = root_in(&home);
         fs::create_dir(home.path().join("a.txt")).expect("made");
         let unfinished = root.create().expect("a file");
         let replaced = Folders::new(2).replace(&root, &unfinished, "a.txt");

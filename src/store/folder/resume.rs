@@ -369,6 +369,10 @@ fn prepare(
         }
         let synced = file.sync_all().inspect_err(|_| root.set_failed());
         synced.map_err(failed("sync a file"))?;
+        // Whose sync of it failed until now has heard of it, and this descriptor doesn't.
+        if root.has_failed() {
+            return Err(Error::Failed);
+        }
         file.seek(SeekFrom::Start(offset))
             .map_err(failed("seek in a file"))?;
     }
@@ -378,4 +382,24 @@ fn prepare(
     // A new one's may be lost in a power cut: then it begins at 0, which is what it says.
     let recorded = unfinished.write_record(State::open(offset), offset > 0);
     recorded.map_err(failed("write a record"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::tests::durable;
+    use super::*;
+
+    #[test]
+    fn a_partial_is_not_offered_while_a_sync_fails_for_somebody_else() {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = durable(&home);
+        let unfinished = root.create().expect("a file");
+        (&unfinished.file).write_all(b"123").expect("written");
+        prepare(&root, &unfinished, None, 3).expect("a good disk");
+        root.set_failed();
+        let prepared = prepare(&root, &unfinished, None, 3);
+        assert!(matches!(prepared, Err(Error::Failed)), "{prepared:?}");
+    }
 }

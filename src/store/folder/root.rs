@@ -18,8 +18,9 @@ use super::syncing::Syncing;
 use super::unfinished::{Partial, Unfinished};
 use super::work::Sweep;
 use super::{Durability, beneath, record, work};
-use crate::store::place::{make_folders, move_to_free_name};
-use crate::store::{Error, Journal};
+use crate::store::error::at_path;
+use crate::store::place::move_to_free_name;
+use crate::store::{Error, Journal, make_folders};
 
 /// Which kind of unfinished files to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub(super) enum Naming {
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Root {
+    /// The folder itself.
     pub(super) folder: OwnedFd,
     /// The folder `.piecemeal` in it, once it was needed.
     work: OnceLock<Arc<OwnedFd>>,
@@ -61,20 +63,12 @@ impl Root {
         naming: Naming,
         ttl: Option<Duration>,
     ) -> io::Result<Root> {
-        let named = |doing: &str, error: io::Error| {
-            let shown =
-                crate::proto::text::escaped(path.as_os_str().as_encoded_bytes()).to_string();
-            io::Error::new(
-                error.kind(),
-                format!("can't {doing} the folder {shown}: {error}"),
-            )
-        };
         make_folders(path)?;
         // Read now and remembered: later it may be out of reach.
         record::boot();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| named("open", error.into()))?;
+            .map_err(|error| at_path("open the folder", path, error))?;
         let durable = durability == Durability::Full;
         let mut root = Root {
             folder,
@@ -87,15 +81,14 @@ impl Root {
             closing: AtomicBool::new(false),
             record: OnceLock::new(),
         };
-        work::sweep(&root.folder, Sweep::Start, ttl).map_err(|error| named("clean up", error))?;
+        work::sweep(&root.folder, Sweep::Start, ttl)
+            .map_err(|error| at_path("clean up the folder", path, error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
         root.syncing = Syncing::of(&root);
         if !root.nameless {
             // Shows now, rather than with the first upload, that the folder can be written to.
-            drop(
-                root.create()
-                    .map_err(|error| named("write in", io::Error::other(error)))?,
-            );
+            let created = root.create().map_err(io::Error::other);
+            drop(created.map_err(|error| at_path("write in the folder", path, error))?);
         }
         Ok(root)
     }
@@ -199,11 +192,6 @@ impl Root {
         }
     }
 
-    /// The folder itself.
-    pub(super) fn folder(&self) -> &OwnedFd {
-        &self.folder
-    }
-
     /// Gives a file its name in a folder, unless that is taken.
     pub(super) fn place(
         &self,
@@ -250,25 +238,33 @@ impl Root {
                 .map_err(|error| Error::from_call("give a file a name in .piecemeal", error))?;
             *partial = Some(hidden);
         }
-        if self.links_need_sync() {
-            self.hold_both(&unfinished.file, folder, name)?;
-        }
-        let replaced = match self.space.get() {
-            Some(space) => plain_size_of(folder, name).map(|size| (space, size)),
-            None => None,
+        // Its link is on the disk before the name leads to it.
+        let synced = self.sync_link(unfinished);
+        synced.map_err(|error| Error::from_call("sync a file", error))?;
+        let held = self.keep_replaced(folder, name)?;
+        let freed = match (&held, self.space.get()) {
+            (None, Some(_)) => plain_size_of(folder, name),
+            _ => None,
         };
         if let Some(Partial {
             work, name: hidden, ..
         }) = &*partial
+            && let Err(error) = rustix::fs::renameat(work, hidden, folder, name)
         {
-            rustix::fs::renameat(work, hidden, folder, name).map_err(|error| match error {
+            if let Some(held) = held {
+                held.remove();
+            }
+            return Err(match error {
                 // A folder has the name: that is nothing to overwrite.
                 Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST => Error::Exists,
                 error => Error::from_call("replace a file", error),
-            })?;
+            });
         }
-        if let Some((space, size)) = replaced {
-            space.is_freed(size);
+        if let Some(held) = held {
+            self.replaced.hold(held);
+        }
+        if let Some(size) = freed {
+            self.is_freed(size);
         }
         has_name(unfinished, &mut partial, (folder, name))
     }
@@ -355,18 +351,20 @@ impl Drop for Root {
 }
 
 /// A file has got its name, so its other one is gone. What was moved by that is only as sure to be
-/// this file as nobody else has been at work in `.piecemeal`, so it is looked at.
+/// this file as nobody else has been at work in `.piecemeal`, so it is looked at. What is seen then,
+/// or can't be, takes nothing back: [`Error::Unknown`].
 fn has_name(
     unfinished: &Unfinished,
     partial: &mut Option<Partial>,
     (folder, name): (&OwnedFd, &str),
 ) -> Result<(), Error> {
-    if let Some(partial) = partial.take() {
-        partial.remove_record();
-        unfinished.expect_at(folder, name)?;
-    }
     unfinished.becomes_stored();
-    Ok(())
+    let Some(partial) = partial.take() else {
+        return Ok(());
+    };
+    partial.remove_record();
+    let seen = unfinished.expect_at(folder, name);
+    seen.map_err(Error::Unknown)
 }
 
 /// The size of a plain file, if one has the name in a folder: what counts against a quota.

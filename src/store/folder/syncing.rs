@@ -1,12 +1,15 @@
 //! Making what is in the folder survive a power cut, and remembering that it once could not be done.
 //!
 //! A sync that fails is never repeated: the kernel has dropped what it could not write, and would
-//! find nothing to do and report success. It tells of that once for each descriptor, too. So where
-//! threads share one, whoever hears of it has to see to it that all others do.
+//! find nothing to do and report success. It tells of that once for each descriptor, too, and
+//! nothing by one that is opened when somebody has been told. So whoever hears of it has to see to it
+//! that all others do; and where threads share a descriptor, or open one of their own, what tells
+//! that all is well is [`Root::has_failed`], asked behind the sync.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -33,8 +36,9 @@ pub(super) struct Syncing {
     pub(super) links_need_it: bool,
     /// Where one call may sync all that the file system has.
     pub(super) together: Option<Together>,
-    /// Whether any sync has failed, after which nothing can be promised.
-    failed: AtomicBool,
+    /// Whether any sync has failed, after which nothing can be promised: here, or for another store
+    /// of the same folder.
+    failed: Arc<AtomicBool>,
     /// Whether that of the folder itself has. Held while it is synced.
     folder_failed: Mutex<bool>,
 }
@@ -42,10 +46,13 @@ pub(super) struct Syncing {
 impl Syncing {
     /// What a folder's file system needs, and can do.
     pub(super) fn of(root: &Root) -> Syncing {
+        Syncing::with(root, journal::keeps_links)
+    }
+
+    /// The same, with what says whether a link survives with its folder's sync.
+    fn with(root: &Root, keeps_links: impl Fn(&OwnedFd) -> bool) -> Syncing {
         Syncing {
-            links_need_it: root.is_nameless()
-                && root.durable
-                && !journal::keeps_links(&root.folder),
+            links_need_it: root.is_nameless() && root.durable && !keeps_links(&root.folder),
             together: root.durable.then(Together::open).flatten(),
             ..Syncing::default()
         }
@@ -58,6 +65,11 @@ impl Root {
         self.syncing.failed.load(Ordering::Relaxed)
     }
 
+    /// From now on shares that with other stores.
+    pub(super) fn share_failure(&mut self, failed: Arc<AtomicBool>) {
+        self.syncing.failed = failed;
+    }
+
     pub(super) fn set_failed(&self) {
         self.syncing.failed.store(true, Ordering::Relaxed);
     }
@@ -66,15 +78,11 @@ impl Root {
     /// doesn't: see [`journal`].
     pub(super) fn sync_link(&self, unfinished: &Unfinished) -> io::Result<()> {
         if self.syncing.links_need_it {
-            unfinished.file.sync_all()
+            let synced = unfinished.file.sync_all();
+            synced.inspect_err(|_| self.set_failed())
         } else {
             Ok(())
         }
-    }
-
-    /// Whether [`Root::sync_link`] does anything.
-    pub(super) fn links_need_sync(&self) -> bool {
-        self.syncing.links_need_it
     }
 
     /// Whether so many files are better synced by one [`Root::sync_all`] than each by itself.
@@ -128,19 +136,17 @@ impl Root {
 mod tests {
     use super::super::Durability;
     use super::super::root::Naming;
+    use super::super::tests::{durable, unfit};
     use super::*;
-    use rustix::fs::OFlags;
 
     #[test]
     fn a_folder_that_failed_to_sync_for_one_thread_has_failed_for_all() {
         let home = tempfile::tempdir().expect("a folder");
-        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
-        let mut root = root.expect("it opens");
+        let mut root = durable(&home);
         root.sync().expect("it can be synced");
         std::fs::create_dir(home.path().join("a")).expect("made");
-        // A descriptor of this kind can't be synced.
-        let unfit = beneath::open(&root.folder, "a", OFlags::PATH).expect("it is there");
-        let good = std::mem::replace(&mut root.folder, unfit);
+        let broken = unfit(&root, "a");
+        let good = std::mem::replace(&mut root.folder, broken);
         root.sync().expect_err("it can't be synced");
         root.folder = good;
         // Whose sync would succeed now is told of the one that didn't.
@@ -151,11 +157,10 @@ mod tests {
     #[test]
     fn a_common_sync_that_fails_is_told_and_nothing_is_promised_any_more() {
         let home = tempfile::tempdir().expect("a folder");
-        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
-        let mut root = root.expect("it opens");
+        let mut root = durable(&home);
         root.sync_all().expect("it can be synced");
         assert!(!root.has_failed());
-        root.folder = beneath::open(&root.folder, ".", OFlags::PATH).expect("it is there");
+        root.folder = unfit(&root, ".");
         root.sync_all().expect_err("it can't be synced");
         assert!(root.has_failed());
     }
@@ -163,8 +168,7 @@ mod tests {
     #[test]
     fn a_way_that_somebody_has_taken_away_is_no_way_and_no_failure() {
         let home = tempfile::tempdir().expect("a folder");
-        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
-        let root = root.expect("it opens");
+        let root = durable(&home);
         std::fs::create_dir_all(home.path().join("a/b")).expect("made");
         std::fs::write(home.path().join("a/file"), "").expect("written");
         std::os::unix::fs::symlink("a", home.path().join("link")).expect("linked");
@@ -176,26 +180,42 @@ mod tests {
 
     #[test]
     fn links_are_synced_only_where_a_file_has_no_name_and_no_journal_keeps_them() {
-        let here = tempfile::tempdir().expect("a folder");
-        // Memory keeps no journal.
-        let memory = tempfile::tempdir_in("/dev/shm").ok();
-        for home in [Some(here), memory].into_iter().flatten() {
-            for durability in [Durability::Full, Durability::None] {
-                for naming in [Naming::Best, Naming::Partial] {
-                    let root = Root::open(home.path(), durability, naming, None);
-                    let root = root.expect("it opens");
-                    let is_lost = !journal::keeps_links(&root.folder);
-                    let needs_it = is_lost && root.durable && root.is_nameless();
-                    assert_eq!(
-                        root.links_need_sync(),
-                        needs_it,
-                        "{durability:?} {naming:?}"
-                    );
-                    let together = root.syncing.together.is_some();
-                    assert_eq!(together, root.durable && Together::open().is_some());
-                    assert!(naming == Naming::Best || !root.is_nameless());
-                }
+        for (durability, naming, keeps_links, expected) in [
+            (Durability::Full, Naming::Best, false, true),
+            (Durability::Full, Naming::Best, true, false),
+            (Durability::Full, Naming::Partial, false, false),
+            (Durability::Full, Naming::Partial, true, false),
+            (Durability::None, Naming::Best, false, false),
+            (Durability::None, Naming::Best, true, false),
+            (Durability::None, Naming::Partial, false, false),
+            (Durability::None, Naming::Partial, true, false),
+        ] {
+            let home = tempfile::tempdir().expect("a folder");
+            let root = Root::open(home.path(), durability, naming, None).expect("it opens");
+            if naming == Naming::Best && !root.is_nameless() {
+                // This file system has no nameless files.
+                continue;
             }
+            let needs_it = Syncing::with(&root, |_| keeps_links).links_need_it;
+            assert_eq!(
+                needs_it, expected,
+                "{durability:?} {naming:?} {keeps_links}"
+            );
         }
+    }
+
+    #[test]
+    fn a_root_asks_its_own_file_system_whether_that_keeps_links() {
+        let here = tempfile::tempdir().expect("a folder");
+        let root = durable(&here);
+        let is_lost = root.is_nameless() && !journal::keeps_links(&root.folder);
+        assert_eq!(root.syncing.links_need_it, is_lost);
+        // Memory keeps nothing, and is not asked to.
+        if let Ok(memory) = tempfile::tempdir_in("/dev/shm") {
+            assert!(!durable(&memory).syncing.links_need_it);
+        }
+        let none = Root::open(here.path(), Durability::None, Naming::Best, None);
+        assert!(none.expect("it opens").syncing.together.is_none());
+        assert_eq!(root.syncing.together.is_some(), Together::open().is_some());
     }
 }

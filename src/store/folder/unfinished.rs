@@ -135,7 +135,8 @@ impl Unfinished {
         };
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         let allocated = facts.blocks().saturating_mul(BLOCK);
-        // Some file systems say nothing of their size.
+        // What a file system keeps back for root is for the system, also where this server is run
+        // by root: uploads are refused it. Some file systems say nothing of their size.
         match space.f_blocks > 0 && total > free.saturating_add(allocated) {
             true => Err(Error::Full(Errno::NOSPC.into())),
             false => Ok(()),
@@ -169,22 +170,20 @@ impl Unfinished {
 
     /// Makes sure that what has a name is this file. One that another upload replaced at once had
     /// the name before, and so had one that somebody who waits for files has taken away already.
-    pub(super) fn expect_at(&self, folder: &OwnedFd, name: &str) -> Result<(), Error> {
-        let failed = |error| Error::from_call("look at a file", error);
+    pub(super) fn expect_at(&self, folder: &OwnedFd, name: &str) -> io::Result<()> {
         let named = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(named) => named,
             Err(Errno::NOENT) => return Ok(()),
-            Err(error) => return Err(failed(error)),
+            named => named?,
         };
         // Looked at last: whatever had replaced it by then has left it without a link.
-        let own = rustix::fs::fstat(&self.file).map_err(failed)?;
+        let own = rustix::fs::fstat(&self.file)?;
         let is_plain = FileType::from_raw_mode(named.st_mode) == FileType::RegularFile;
         let is_it = (own.st_dev, own.st_ino) == (named.st_dev, named.st_ino);
         if is_it || own.st_nlink == 0 && is_plain {
             return Ok(());
         }
-        let error = io::Error::other("somebody else has put another one in its place");
-        Err(Error::from_call("give a file its name", error))
+        let why = "somebody else has put another one in its place";
+        Err(io::Error::other(why))
     }
 
     pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {

@@ -307,8 +307,8 @@ impl Drop for FolderUpload {
             } else if let (Some(queues), Some(file)) =
                 (self.queues.upgrade(), self.unfinished.take())
             {
-                self.chase = None;
-                let keep = Task::keep(file, self.written, &queues.kept_open);
+                let chase = self.chase.take();
+                let keep = Task::keep(file, chase, self.written, &queues.kept_open);
                 let _ = queues.tasks.send(keep);
                 return;
             }

@@ -2,8 +2,10 @@
 //!
 //! It is made when it is first needed, and goes when nobody needs it. `*.part` is a file under way,
 //! with a name that nobody else has. `ID.upload` and `ID.record` are an upload that can be resumed,
-//! under way or abandoned. Several servers may share
-//! it: each holds a shared lock on it, and an exclusive one on each file of its own that is in it.
+//! under way or abandoned. `*.held` is a stored file that was replaced, until the disk knows (see
+//! [`replaced`](super::replaced)). Several servers may share it: each holds a shared lock on it, and
+//! an exclusive one on each file of its own that is in it. Those that are held aren't a server's own,
+//! and would cost it a descriptor each: they stay as long as anybody uses the folder.
 
 use std::fs::File;
 use std::io;
@@ -16,6 +18,9 @@ use rustix::io::Errno;
 use super::record::{RECORD, UPLOAD};
 use crate::proto::name::RESERVED;
 use crate::store::random_letters;
+
+/// What the name of a file ends in that was replaced.
+pub(super) const HELD: &str = ".held";
 
 /// How often, and how long, a work folder that is being taken away is waited for.
 const LOCK_TRIES: u32 = 50;
@@ -99,6 +104,9 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
             }
             file => File::from(file?),
         };
+        if bytes.ends_with(HELD.as_bytes()) && others_use(&work) {
+            continue;
+        }
         // It goes with its upload, before that, and is removed alone only where it has none. That is
         // a power cut's doing, or another server's that is just removing both.
         if is_record && has_upload(&work, bytes) {
@@ -130,6 +138,14 @@ fn unlink(work: &OwnedFd, name: impl rustix::path::Arg) -> Result<(), Errno> {
     }
 }
 
+/// Whether anybody else uses the work folder.
+fn others_use(work: &OwnedFd) -> bool {
+    let alone = rustix::fs::flock(work, FlockOperation::NonBlockingLockExclusive);
+    // Who comes from now on has nothing in it that is there already.
+    let unlocked = alone.and_then(|()| rustix::fs::flock(work, FlockOperation::Unlock));
+    unlocked.is_err()
+}
+
 /// Whether a file was not changed for `ttl`, or need not be kept at all.
 fn is_old(file: &File, ttl: Option<Duration>) -> io::Result<bool> {
     let Some(ttl) = ttl else { return Ok(true) };
@@ -159,6 +175,11 @@ fn other_name(name: &[u8], ending: &str, other: &str) -> Vec<u8> {
 /// A name for a file in the work folder.
 pub(super) fn part_name() -> String {
     format!("{}.part", random_letters(16))
+}
+
+/// A name for one that is replaced.
+pub(super) fn held_name() -> String {
+    format!("{}{HELD}", random_letters(16))
 }
 
 fn open(folder: &OwnedFd) -> Result<OwnedFd, Errno> {

@@ -9,20 +9,14 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use crate::proto::text::escaped;
+use crate::store::error::at_path;
 
 /// Blocks are reserved so much at a time: some five thousand lines.
 const STEP: u64 = 1 << 20;
 
 /// Opens a journal for one writer, with its last line ended. Returns its length too.
 pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
-    open_whole(path).map_err(|error| {
-        let shown = escaped(path.as_os_str().as_encoded_bytes());
-        io::Error::new(
-            error.kind(),
-            format!("can't use the journal {shown}: {error}"),
-        )
-    })
+    open_whole(path).map_err(|error| at_path("use the journal", path, error))
 }
 
 fn open_whole(path: &Path) -> io::Result<(File, u64)> {
@@ -131,6 +125,8 @@ pub(super) fn append(mut file: &File, reserved: &mut Reserved, lines: &[u8]) -> 
     file.write_all(lines).inspect_err(|_| {
         // The lock says that nobody else appends.
         let _ = file.set_len(length);
+        // With what stood behind its end, the blocks there are gone.
+        *reserved = Reserved::default();
     })?;
     reserved.length = length.saturating_add(lines.len() as u64);
     Ok(reserved.length)

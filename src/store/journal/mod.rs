@@ -66,11 +66,37 @@ struct State {
     losses: u32,
 }
 
+/// Lines that stand in the file, and may be lost yet.
+#[derive(Debug)]
+struct Appended {
+    file: Arc<File>,
+    /// Where they end.
+    end: u64,
+    /// How often lines were lost before.
+    losses: u32,
+}
+
+/// That the journal can be written to again.
+#[derive(Debug)]
+struct Reopened {
+    /// Why lost lines could not be cut off a file that was renamed. They may be zeros by now.
+    uncut: Option<io::Error>,
+}
+
 /// Room for a batch's lines. What isn't used when it is dropped is given back.
 #[derive(Debug)]
 pub(super) struct Room<'a> {
     journal: &'a Journal,
     bytes: u64,
+}
+
+impl State {
+    /// Up to these lines the file is as it was written, unless it was opened anew meanwhile.
+    fn is_whole(&mut self, appended: &Appended) {
+        if Arc::ptr_eq(&self.file, &appended.file) {
+            self.whole = self.whole.max(appended.end);
+        }
+    }
 }
 
 impl Journal {
@@ -102,7 +128,12 @@ impl Journal {
     pub fn reopen_soon(self: &Arc<Journal>) {
         let journal = Arc::clone(self);
         let run = move || match journal.reopen() {
-            Ok(()) => log::info!("the journal was opened anew"),
+            Ok(Reopened { uncut }) => {
+                if let Some(error) = uncut {
+                    log::warn!("the old journal ends in lines that may be lost: {error}");
+                }
+                log::info!("the journal was opened anew");
+            }
             Err(error) => log::error!("{error}; the old one is written to as before"),
         };
         if let Err(error) = thread::Builder::new().name("journal".into()).spawn(run) {
@@ -110,18 +141,20 @@ impl Journal {
         }
     }
 
-    fn reopen(&self) -> io::Result<()> {
+    fn reopen(&self) -> io::Result<Reopened> {
         let alone = self.syncing.lock();
         let _alone = alone.unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
-        let is_cut = match self.failed.load(Ordering::Acquire) {
-            true => file::cut(&state.file, state.whole),
-            false => Ok(()),
+        let uncut = match self.failed.load(Ordering::Acquire) {
+            true => file::cut(&state.file, state.whole).err(),
+            false => None,
         };
         if file::is_at(&state.file, &self.path) {
-            is_cut?;
+            if let Some(error) = uncut {
+                return Err(error);
+            }
             self.failed.store(false, Ordering::Release);
-            return Ok(());
+            return Ok(Reopened { uncut: None });
         }
         let (opened, whole) = file::open(&self.path)?;
         let mut reserved = file::Reserved::default();
@@ -131,7 +164,7 @@ impl Journal {
         state.reserved = reserved;
         state.whole = whole;
         self.failed.store(false, Ordering::Release);
-        Ok(())
+        Ok(Reopened { uncut })
     }
 
     /// An error where a line could not be written, so that nothing may be stored.
@@ -173,6 +206,49 @@ impl Journal {
         room.append(&line, [receipt], sync)
     }
 
+    /// Appends lines. Those that nobody syncs are as safe as they get by that.
+    fn write(&self, lines: &str, will_sync: bool) -> io::Result<Appended> {
+        let mut state = self.lock();
+        // There was room, and others may have lost lines since. Behind those none is safe: the
+        // kernel tells of them once, and then calls all of the file synced.
+        self.check()?;
+        let State { file, reserved, .. } = &mut *state;
+        let end = match file::append(file, reserved, lines.as_bytes()) {
+            Ok(end) => end,
+            Err(error) => {
+                self.fail(&mut state, &error);
+                return Err(error);
+            }
+        };
+        let appended = Appended {
+            file: Arc::clone(&state.file),
+            end,
+            losses: state.losses,
+        };
+        if !will_sync {
+            state.is_whole(&appended);
+        }
+        Ok(appended)
+    }
+
+    /// Makes what was appended survive a power cut. Others may append meanwhile; their sync covers
+    /// them.
+    fn sync(&self, appended: &Appended) -> io::Result<()> {
+        let alone = self.syncing.lock();
+        let _alone = alone.unwrap_or_else(PoisonError::into_inner);
+        if self.lock().losses != appended.losses {
+            // It may be in use again by now, without this line.
+            return Err(io::Error::other("the line was lost with others"));
+        }
+        appended
+            .file
+            .sync_data()
+            .inspect_err(|error| self.fail(&mut self.lock(), error))?;
+        // Before anybody can open it anew, who would cut these lines off.
+        self.lock().is_whole(appended);
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // What it guards is whole whatever its last user died of.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -204,34 +280,11 @@ impl Room<'_> {
     ) -> io::Result<()> {
         debug_assert!(lines.len() as u64 <= self.bytes, "room was made for less");
         let journal = self.journal;
-        let (file, end, losses) = {
-            let mut state = journal.lock();
-            let State { file, reserved, .. } = &mut *state;
-            match file::append(file, reserved, lines.as_bytes()) {
-                Ok(end) => (Arc::clone(file), end, state.losses),
-                Err(error) => {
-                    journal.fail(&mut state, &error);
-                    return Err(error);
-                }
-            }
-        };
+        let appended = journal.write(lines, sync)?;
         if sync {
-            // Others may append meanwhile; their sync covers them.
-            let alone = journal.syncing.lock();
-            let _alone = alone.unwrap_or_else(PoisonError::into_inner);
-            if journal.lock().losses != losses {
-                // It may be in use again by now, without this line.
-                return Err(io::Error::other("the line was lost with others"));
-            }
-            if let Err(error) = file.sync_data() {
-                journal.fail(&mut journal.lock(), &error);
-                return Err(error);
-            }
+            journal.sync(&appended)?;
         }
         let mut state = journal.lock();
-        if Arc::ptr_eq(&state.file, &file) {
-            state.whole = state.whole.max(end);
-        }
         if state.recent.len() >= REMEMBERED {
             state.recent.clear();
         }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::fs::{MemfdFlags, SealFlags};
+
 use super::*;
 
 const LINE: &str = "{\"a line\":1}\n";
@@ -64,6 +66,28 @@ fn a_renamed_journal_is_complete_and_the_next_line_begins_another() {
     let old = fs::read_to_string(&old).expect("text");
     assert_eq!(old, format!("{LINE}behind the rename\n"));
     assert_eq!(fs::read_to_string(&path).expect("text"), "new\n");
+}
+
+#[test]
+fn it_is_told_where_lost_lines_can_not_be_cut_off_a_renamed_journal() {
+    for is_lost in [true, false] {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let (path, old) = (home.path().join("journal"), home.path().join("journal.1"));
+        let journal = Journal::open(&path).expect("opened");
+        journal.write("lost\n", true).expect("written");
+        // It can be read, and neither written to nor cut.
+        journal.lock().file = Arc::new(File::open(&path).expect("it is there"));
+        if is_lost {
+            fail(&journal);
+            journal
+                .reopen()
+                .expect_err("the same file, with what was lost");
+        }
+        fs::rename(&path, &old).expect("renamed");
+        let reopened = journal.reopen().expect("a new file");
+        assert_eq!(reopened.uncut.is_some(), is_lost, "{reopened:?}");
+        append(&journal, LINE);
+    }
 }
 
 #[test]
@@ -132,6 +156,43 @@ fn a_line_that_was_lost_with_others_is_not_taken_for_synced_when_the_journal_wor
 }
 
 #[test]
+fn no_line_is_written_behind_lost_ones_even_where_there_was_room_for_it_before() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let journal = Journal::open(&path).expect("opened");
+    for sync in [true, false] {
+        let room = journal.make_room(LINE.len() as u64).expect("room");
+        fail(&journal);
+        // Its own sync would succeed: the error has been told already.
+        let refused = room.append(LINE, [], sync).expect_err("it has failed");
+        assert!(refused.to_string().contains("SIGHUP"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).expect("text"), "");
+        journal.reopen().expect("the same file");
+    }
+    append(&journal, LINE);
+}
+
+/// Another store may lose its lines at any moment, and a signal comes behind that.
+#[test]
+fn a_line_that_is_as_safe_as_it_gets_is_not_cut_off_with_those_that_were_lost_behind_it() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("journal");
+    let journal = Journal::open(&path).expect("opened");
+    for sync in [true, false] {
+        let appended = journal.write(LINE, sync).expect("written");
+        if sync {
+            journal.sync(&appended).expect("synced");
+        }
+        // Nobody has been told of it so far.
+        journal.write("lost\n", true).expect("written");
+        fail(&journal);
+        journal.reopen().expect("the same file");
+    }
+    let text = fs::read_to_string(&path).expect("text");
+    assert_eq!(text, [LINE; 2].concat());
+}
+
+#[test]
 fn a_file_that_is_found_again_has_one_line_as_long_as_it_is_remembered() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let path = home.path().join("journal");
@@ -171,4 +232,20 @@ fn a_file_that_was_cut_off_by_others_has_its_blocks_reserved_again() {
     drop(journal);
     let kept = file.metadata().expect("it is open").blocks();
     assert!(kept <= before, "what was reserved is given back");
+}
+
+#[test]
+fn what_an_append_that_fails_gives_back_is_reserved_again() {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(rustix::fs::memfd_create("journal", flags).expect("a file"));
+    let blocks = || file.metadata().expect("it is open").blocks();
+    let mut reserved = file::Reserved::default();
+    file::reserve(&file, &mut reserved, 100).expect("there is room");
+    let before = blocks();
+    // Nothing can be written to it any more, and all the rest can be done.
+    rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE).expect("nobody maps it");
+    file::append(&file, &mut reserved, LINE.as_bytes()).expect_err("it is sealed");
+    assert!(blocks() < before);
+    file::reserve(&file, &mut reserved, 100).expect("there is room");
+    assert_eq!(blocks(), before);
 }

@@ -2,21 +2,17 @@
 
 use super::*;
 use crate::proto::name::NameRules;
+use crate::store::folder::tests::{durable, unfit};
 use crate::store::folder::together::Together;
-use rustix::fs::{Mode, OFlags};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::path::Path;
 
 #[test]
 fn whoever_has_a_name_is_told_unknown_where_its_folder_did_not_sync() {
     let home = tempfile::tempdir().expect("a folder");
-    let naming = crate::store::folder::root::Naming::Best;
-    let durability = crate::store::folder::Durability::Full;
-    let root = Root::open(home.path(), durability, naming, None).expect("it opens");
+    let root = durable(&home);
     let receipt = Receipt {
         name: "a".into(),
         size: 0,
@@ -67,9 +63,7 @@ fn numbers_that_came_free_are_used_again_when_the_others_are_used_up() {
 
 /// A durable root whose machine is as calm, or as busy, as a test wants it.
 fn root_on(home: &tempfile::TempDir, is_calm: bool) -> Root {
-    let naming = crate::store::folder::root::Naming::Best;
-    let durability = crate::store::folder::Durability::Full;
-    let mut root = Root::open(home.path(), durability, naming, None).expect("it opens");
+    let mut root = durable(home);
     let mut table = tempfile::tempfile().expect("a file");
     let waiting = if is_calm { 0 } else { 1 << 30 };
     write!(table, "Dirty: {waiting} kB\nWriteback: 0 kB\n").expect("written");
@@ -100,11 +94,6 @@ fn job(unfinished: Unfinished, name: &str, synced: bool) -> Job {
     }
 }
 
-/// A folder, or a file, opened in a way in which it can't be synced.
-fn unfit(path: &Path) -> OwnedFd {
-    rustix::fs::open(path, OFlags::PATH, Mode::empty()).expect("it is there")
-}
-
 /// How each of a batch of such files ends.
 fn ends(committing: &mut Committing, root: &Root, jobs: Vec<Job>) -> Vec<&'static str> {
     let end = |done| match done {
@@ -123,7 +112,7 @@ fn where_the_common_sync_of_a_batch_fails_none_gets_a_name_and_a_busy_machine_us
         let home = tempfile::tempdir().expect("a folder");
         let mut root = root_on(&home, is_calm);
         // Neither all that it has can be synced now nor its names; the files can, each by itself.
-        root.folder = unfit(home.path());
+        root.folder = unfit(&root, ".");
         let made = |name: &str| job(root.create().expect("a file"), name, false);
         let jobs = vec![made("a"), made("b")];
         assert_eq!(ends(&mut Committing::new(2), &root, jobs), [end; 2]);
@@ -142,7 +131,7 @@ fn names_whose_links_need_a_sync_get_it_in_common_where_that_is_sooner() {
         let first = vec![job(root.create().expect("a file"), "a/1", false)];
         assert_eq!(ends(&mut committing, &root, first), ["stored"]);
         // From here on the root can't be synced, nor all of it; what is in it can.
-        root.folder = unfit(home.path());
+        root.folder = unfit(&root, ".");
         let made = |name: &str| job(root.create().expect("a file"), name, true);
         let jobs = vec![made("a/2"), made("a/3")];
         assert_eq!(ends(&mut committing, &root, jobs), [end; 2]);
@@ -157,7 +146,7 @@ fn a_file_whose_link_can_not_be_synced_is_unknown_and_the_others_are_stored() {
         let mut root = root_on(&home, false);
         root.syncing.links_need_it = needs_it;
         std::fs::write(home.path().join("other"), "").expect("written");
-        let file = File::from(unfit(&home.path().join("other")));
+        let file = File::from(unfit(&root, "other"));
         let good = job(root.create().expect("a file"), "good", true);
         let bad = job(Unfinished::new(file, None), "bad", true);
         let expected = if needs_it { "unknown" } else { "stored" };
@@ -195,7 +184,7 @@ fn a_large_file_that_can_not_be_synced_or_lacks_a_byte_is_not_safe() {
     assert!(short.make_safe(&root, &mut []).is_err());
     assert!(!short.synced && !root.has_failed());
     std::fs::write(home.path().join("other"), "").expect("written");
-    let file = File::from(unfit(&home.path().join("other")));
+    let file = File::from(unfit(&root, "other"));
     let mut bad = job(Unfinished::new(file, None), "bad", false);
     assert!(bad.make_safe(&root, &mut []).is_err());
     assert!(!bad.synced && root.has_failed());
@@ -250,7 +239,7 @@ fn where_nothing_is_promised_of_a_power_cut_no_file_is_synced() {
     let mut root = root_on(&home, false);
     root.durable = false;
     std::fs::write(home.path().join("other"), "").expect("written");
-    let file = File::from(unfit(&home.path().join("other")));
+    let file = File::from(unfit(&root, "other"));
     let mut unfit = job(Unfinished::new(file, None), "a", false);
     unfit.make_safe(&root, &mut []).expect("nobody syncs it");
     assert!(!root.has_failed());

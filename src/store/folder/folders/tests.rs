@@ -1,8 +1,10 @@
 //! Which folders are synced for a batch, and what becomes of one that can't be.
 
 use super::*;
-use crate::store::folder::Durability;
 use crate::store::folder::root::Naming;
+use crate::store::folder::tests::{durable, unfit};
+use crate::store::folder::{Durability, Space};
+use std::io::Write;
 
 fn place(folders: &mut Folders, root: &Root, name: &str) -> Result<(), Error> {
     let unfinished = root.create().expect("a file");
@@ -12,29 +14,16 @@ fn place(folders: &mut Folders, root: &Root, name: &str) -> Result<(), Error> {
 #[test]
 fn a_sync_that_has_failed_once_is_never_made_up_for_not_even_in_the_middle_of_a_batch() {
     let home = tempfile::tempdir().expect("a folder");
-    let root = Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens");
+    let root = durable(&home);
     let mut folders = Folders::new(2);
     place(&mut folders, &root, "a/1").expect("placed");
-    // A descriptor of this kind can't be synced.
-    let folder = beneath::open(root.folder(), "a", OFlags::PATH).expect("it was made");
-    let folder = Arc::new(folder);
-    let changed = true;
+    let (folder, changed) = (Arc::new(unfit(&root, "a")), true);
     folders.open.insert("a".into(), Open { folder, changed });
     place(&mut folders, &root, "b/2").expect("there is room for two");
     let third = place(&mut folders, &root, "c/3");
     assert!(matches!(third, Err(Error::Io { .. })), "{third:?}");
     assert!(root.has_failed() && folders.sync(&root).is_err());
     assert!(folders.sync(&root).is_err());
-}
-
-/// A durable root in a folder, for a test to break.
-fn durable(home: &tempfile::TempDir) -> Root {
-    Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens")
-}
-
-/// Opens a folder beneath the root, or the root itself, in a way in which it can't be synced.
-fn unfit(root: &Root, path: &str) -> OwnedFd {
-    beneath::open(root.folder(), path, OFlags::PATH).expect("it is there")
 }
 
 #[test]
@@ -53,6 +42,40 @@ fn a_name_that_was_given_in_a_folder_that_can_not_be_synced_is_not_kept() {
         place(&mut folders, &root, path).expect("placed");
         folders.sync(&root).expect_err("its folder is not synced");
         assert!(root.has_failed());
+    }
+}
+
+/// Somebody moves the file elsewhere as soon as it has its name, and another one takes that.
+#[test]
+fn what_is_not_seen_behind_its_move_is_unknown_and_its_folder_is_synced_all_the_same() {
+    for path in ["1", "a/1"] {
+        let home = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(home.path().join("a")).expect("made");
+        let root = Root::open(home.path(), Durability::Full, Naming::Partial, None);
+        let mut root = root.expect("it opens");
+        let folder = root.folder.try_clone().expect("a descriptor");
+        let space = Space::open(folder, Some(100), None).expect("it is counted");
+        root.limit(Arc::clone(&space));
+        let reserved = root.reserve(Some(5)).expect("there is room");
+        let unfinished = root.create().expect("a file").with_reservation(reserved);
+        (&unfinished.file).write_all(b"12345").expect("written");
+        let work = home.path().join(".piecemeal");
+        let hidden = work.join(&unfinished.partial().as_ref().expect("it has one").name);
+        std::fs::rename(&hidden, work.join("elsewhere")).expect("moved");
+        std::fs::write(&hidden, "another").expect("written");
+
+        let mut folders = Folders::new(2);
+        if path == "1" {
+            root.folder = unfit(&root, ".");
+        } else {
+            let (folder, changed) = (Arc::new(unfit(&root, "a")), false);
+            folders.open.insert("a".into(), Open { folder, changed });
+        }
+        let placed = folders.place(&root, &unfinished, path);
+        assert!(matches!(placed, Err(Error::Unknown(_))), "{placed:?}");
+        drop(unfinished);
+        assert_eq!(space.used(), 5, "nothing is given back");
+        folders.sync(&root).expect_err("its folder is not synced");
     }
 }
 

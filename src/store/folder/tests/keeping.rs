@@ -55,7 +55,7 @@ fn bytes_that_come_through_a_pipe_are_stored_like_any_others() {
         let moved = moved.expect("there is room");
         if moved.is_none() {
             // This file system takes nothing from a pipe, and its bytes are copied.
-            return;
+            continue;
         }
         assert_eq!(moved, Some(6));
         let seal = Seal {
@@ -85,7 +85,8 @@ fn a_file_has_the_mode_and_the_time_that_its_sender_knows_where_these_are_kept()
             }
             let known = Order {
                 metadata: Metadata {
-                    mode: Some(0o640),
+                    // One that no usual umask makes of itself, or takes anything of.
+                    mode: Some(0o400),
                     mtime: Some(1_000_000_000),
                 },
                 ..named("a")
@@ -93,7 +94,7 @@ fn a_file_has_the_mode_and_the_time_that_its_sender_knows_where_these_are_kept()
             let begun = std::time::SystemTime::now();
             shelf.put(&known, b"1").expect("stored");
             let facts = fs::metadata(shelf.folder.path().join("a")).expect("it is there");
-            assert_eq!(facts.mode() & 0o777 == 0o640, keeps, "{:o}", facts.mode());
+            assert_eq!(facts.mode() & 0o777 == 0o400, keeps, "{:o}", facts.mode());
             assert_eq!(facts.mtime() == 1_000_000_000, keeps, "{}", facts.mtime());
             let second = std::time::Duration::from_secs(1);
             assert!(
@@ -239,6 +240,42 @@ fn after_a_failed_sync_nothing_is_begun_any_more() {
         Done::Stored(KEY, Err(Error::Failed))
     ));
     assert_eq!(shelf.names(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_sync_that_fails_for_one_store_of_a_folder_has_failed_for_all_of_them() {
+    let shelf = Shelf::new(Durability::Full, Naming::Best);
+    let open = |partials: &Partials| {
+        let store = FolderStore::open_with(shelf.folder.path(), Durability::Full, partials);
+        store.expect("it opens")
+    };
+    let (mut sibling, mut other) = (open(&shelf.store.partials), open(&Partials::default()));
+    shelf.store.root.set_failed();
+    let begun = sibling.begin(&named("a"), KEY);
+    assert!(matches!(begun, Err(Error::Failed)), "{begun:?}");
+    let begun = other.begin(&named("a"), KEY);
+    assert!(matches!(begun, Ok(Opening::Open(_))), "another server's");
+}
+
+/// Its own syncs succeed: they are by descriptors that were opened when somebody else had heard of
+/// the loss.
+#[test]
+fn a_file_that_is_found_while_a_sync_fails_is_not_told_to_be_safe() {
+    for mut shelf in Shelf::of_each_kind() {
+        let order = with_digest("a", b"12345");
+        shelf.put(&order, b"12345").expect("stored");
+        let root = Arc::clone(&shelf.store.root);
+        let digest = order.digest.expect("it has one");
+        let find = || look::identical(&root, "a", digest, &mut digest::block());
+        assert!(find().expect("a good disk").is_some());
+        root.set_failed();
+        let found = find();
+        assert_eq!(
+            matches!(found, Err(Error::Failed)),
+            root.durable,
+            "{found:?}"
+        );
+    }
 }
 
 #[test]

@@ -95,7 +95,8 @@ fn a_record_whose_upload_a_power_cut_took_is_swept_at_the_next_start_however_you
     assert_eq!(shelf.in_work(), [""; 0]);
 }
 
-/// A power cut can leave a work file's name leading to a folder, and a server that could not start for it.
+/// A power cut can leave a work file's name leading to a folder, and a server that could not start
+/// for it.
 #[test]
 fn a_folder_among_the_work_files_is_left_alone_whatever_its_name() {
     let shelf = new_shelf();

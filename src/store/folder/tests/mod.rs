@@ -10,8 +10,10 @@ mod taken;
 
 use super::*;
 use crate::proto::{Digest, Name, Receipt};
+use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{Receiver as Waited, channel};
 use std::time::Duration;
@@ -20,6 +22,16 @@ const KEY: Key = Key {
     connection: 7,
     ticket: 1,
 };
+
+/// A root in a folder, whose files are to survive power cuts, for a test to break.
+pub(super) fn durable(home: &tempfile::TempDir) -> Root {
+    Root::open(home.path(), Durability::Full, Naming::Best, None).expect("it opens")
+}
+
+/// What is beneath a root, or the root itself, opened in a way in which it can't be synced.
+pub(super) fn unfit(root: &Root, path: &str) -> OwnedFd {
+    beneath::open(&root.folder, path, OFlags::PATH).expect("it is there")
+}
 
 /// A store in a folder that goes when it goes, and the wakes that it sends.
 struct Shelf {

@@ -1,8 +1,8 @@
 //! From which size on an upload is reserved for, by whom, and who hears how it grows.
 
 use super::*;
-use crate::store::folder::root::Naming;
-use crate::store::folder::{Durability, Space};
+use crate::store::folder::Space;
+use crate::store::folder::tests::durable;
 use std::sync::mpsc::{Receiver, channel, sync_channel};
 
 const KEY: Key = Key {
@@ -21,7 +21,6 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let home = tempfile::tempdir().expect("a folder");
-        let root = Root::open(home.path(), Durability::Full, Naming::Best, None);
         let (task, tasks) = channel();
         let queues = Queues {
             jobs: channel().0,
@@ -32,7 +31,7 @@ impl Bench {
             kept_open: Arc::default(),
         };
         Bench {
-            root: root.expect("it opens"),
+            root: durable(&home),
             queues: Arc::new(queues),
             tasks,
             _home: home,
@@ -42,7 +41,7 @@ impl Bench {
     /// The same with so many bytes for all.
     fn limited(quota: u64) -> (Bench, Arc<Space>) {
         let bench = Bench::new();
-        let folder = bench.root.folder().try_clone().expect("a descriptor");
+        let folder = bench.root.folder.try_clone().expect("a descriptor");
         let space = Space::open(folder, Some(quota), None).expect("it is counted");
         bench.root.limit(Arc::clone(&space));
         (bench, space)
