@@ -8,7 +8,8 @@
 //! ```
 //!
 //! PIECEMEAL_CUTS_ROW picks the rows whose names have that in them; PIECEMEAL_CUTS_FROM is the first
-//! seed, and PIECEMEAL_CUTS_PROGRAM another build to be tried.
+//! seed, and PIECEMEAL_CUTS_PROGRAM another build to be tried. In the folder PIECEMEAL_CUTS_KEEP the
+//! disks that lost something are kept as the cut left them.
 
 mod common;
 #[path = "cuts/mod.rs"]

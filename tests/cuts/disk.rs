@@ -116,6 +116,8 @@ pub(super) struct Disk {
     outer: PathBuf,
     /// Whether the check of a file system without a journal couldn't mend it by itself.
     pub(super) asked: bool,
+    /// Whether it is kept as the cut left it, for somebody to look at.
+    pub(super) keeps: bool,
 }
 
 impl Blank {
@@ -166,6 +168,7 @@ impl Blank {
             mounted: folder.join("mounted"),
             outer: folder.join("outer"),
             asked: false,
+            keeps: false,
         };
         fs::create_dir_all(&disk.mounted)?;
         fs::create_dir_all(&disk.outer)?;
@@ -226,10 +229,18 @@ impl Disk {
             Cut::Log => self.image.clone(),
             Cut::Cache => self.outer.join("disk"),
         };
+        if self.keeps {
+            copy(&disk, &self.as_cut())?;
+        }
         if self.kind == Kind::Bare {
             self.asked = self.check(&disk)?;
         }
         mount(&disk, &self.mounted, self.kind.option())
+    }
+
+    /// The file system as the cut left it, before any check; once it has recovered, if it keeps that.
+    pub(super) fn as_cut(&self) -> PathBuf {
+        self.image.with_extension("as-cut")
     }
 
     /// Whether a person would have been asked; who is asked says yes.

@@ -96,6 +96,8 @@ impl Place {
         let (clients, most) = row.load(&mut random);
         let plan = Plan::new(seed, &mut random, clients, most);
         let (cut, mut disk) = (cut.name(), blank.disk(&self.home)?);
+        let keep = std::env::var_os("PIECEMEAL_CUTS_KEEP").map(PathBuf::from);
+        disk.keeps = keep.is_some();
         let boot = self.boot(row, &plan, &disk);
         let book = Book::default();
         self.live_and_die(&boot, &disk, &plan, &book, &mut random)?;
@@ -114,6 +116,11 @@ impl Place {
         };
         self.live_on(&boot, &disk, &book, &mut outcome)?;
         outcome.found.add(look(&disk, &plan, &book)?);
+        if let Some(keep) = keep
+            && outcome.found.faults().next().is_some()
+        {
+            fs::copy(disk.as_cut(), keep.join(format!("{}-{seed}", row.name)))?;
+        }
         disk.unmount()?;
         Ok(outcome)
     }

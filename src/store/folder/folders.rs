@@ -143,6 +143,7 @@ impl Folders {
             }
         }
         root.let_go();
+        root.sync_moves()?;
         if self.kept.len() + reached.len() > REMEMBERED {
             self.kept.clear();
         }

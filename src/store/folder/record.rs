@@ -15,12 +15,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use super::{beneath, work};
+use super::work::{self, Work};
 use crate::proto::fields::{Fields, number};
 use crate::proto::{Name, UploadId};
 
@@ -82,7 +81,7 @@ impl Facts {
     }
 
     /// Writes the record, in place of the one that is there. `durably`, it survives a power cut.
-    pub(super) fn write(&self, work: &OwnedFd, state: State, durably: bool) -> io::Result<()> {
+    pub(super) fn write(&self, work: &Work, state: State, durably: bool) -> io::Result<()> {
         let record = Record {
             upload: self.id.to_string(),
             name: self.name.to_string(),
@@ -90,21 +89,17 @@ impl Facts {
             state,
         };
         let temporary = work::part_name();
-        let written = record.write_to(work, &temporary, durably).and_then(|()| {
-            rustix::fs::renameat(work, &temporary, work, self.record_name())?;
-            if durably {
-                beneath::sync(work)?;
-            }
-            Ok(())
-        });
+        let written = record
+            .write_to(work, &temporary, durably)
+            .and_then(|()| Ok(work.rename(&temporary, &self.record_name(), durably)?));
         if written.is_err() {
-            let _ = rustix::fs::unlinkat(work, &temporary, AtFlags::empty());
+            let _ = work.take_away(&[&temporary]);
         }
         written
     }
 
     /// Reads the record. `None` is one that is missing or can't be trusted.
-    pub(super) fn read(&self, work: &OwnedFd) -> Option<Record> {
+    pub(super) fn read(&self, work: &Work) -> Option<Record> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(work, self.record_name(), flags, Mode::empty()).ok()?;
         let file = File::from(file);
@@ -184,7 +179,7 @@ impl Record {
         }
     }
 
-    fn write_to(&self, work: &OwnedFd, name: &str, durably: bool) -> io::Result<()> {
+    fn write_to(&self, work: &Work, name: &str, durably: bool) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(
             work,

@@ -18,8 +18,11 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::root::{Root, plain_size_of};
-use super::work;
+use super::work::{self, Work};
 use crate::store::Error;
+
+/// Second names that are taken away at once: each takes a descriptor for a moment.
+const TOGETHER: usize = 16;
 
 /// The files that were replaced, until the disk knows.
 #[derive(Debug, Default)]
@@ -28,7 +31,7 @@ pub(super) struct Replaced(Mutex<Vec<Held>>);
 /// A file's second name.
 #[derive(Debug)]
 pub(super) struct Held {
-    work: Arc<OwnedFd>,
+    work: Arc<Work>,
     name: String,
     size: u64,
 }
@@ -63,10 +66,12 @@ impl Root {
 
     /// The disk has all names that were given, so what they led to before can go.
     pub(super) fn let_go(&self) {
-        for held in std::mem::take(&mut *self.replaced.held()) {
-            let size = held.size;
-            held.remove();
-            self.is_freed(size);
+        let held = std::mem::take(&mut *self.replaced.held());
+        for held in held.chunks(TOGETHER) {
+            let names: Vec<_> = held.iter().map(|held| &held.name).collect();
+            // What stays is swept at the next start. All are in the one work folder.
+            let _ = held[0].work.take_away(&names);
+            held.iter().for_each(|held| self.is_freed(held.size));
         }
     }
 }
@@ -86,7 +91,7 @@ impl Held {
     /// Takes the second name away.
     pub(super) fn remove(self) {
         // One that stays is swept at the next start.
-        let _ = rustix::fs::unlinkat(&*self.work, &self.name, AtFlags::empty());
+        let _ = self.work.take_away(&[self.name]);
     }
 }
 

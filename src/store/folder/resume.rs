@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock, Weak};
@@ -24,7 +23,7 @@ use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::{Partial, Unfinished};
 use super::upload::RESERVE_FROM;
-use super::work;
+use super::work::{self, Work};
 use crate::proto::Digest;
 use crate::store::{Done, Error, Key, OTHER_NAME, OTHER_SIZE};
 
@@ -275,7 +274,7 @@ pub(super) fn put_away_closed(root: &Root, facts: &Facts) -> Result<(), Error> {
 
 /// Opens the file of a partial, or makes it, which the answer says. `None` where it isn't there
 /// and was, `waited`, expected to be.
-fn open_or_make(work: &OwnedFd, name: &str, waited: bool) -> Result<Option<(File, bool)>, Errno> {
+fn open_or_make(work: &Work, name: &str, waited: bool) -> Result<Option<(File, bool)>, Errno> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::openat(work, name, flags, Mode::empty()) {
         Ok(file) => {
@@ -300,15 +299,15 @@ fn open_or_make(work: &OwnedFd, name: &str, waited: bool) -> Result<Option<(File
 
 /// Takes away what has a partial's name and is none. A folder that has something in it is moved
 /// out of the way instead.
-fn remove_obstacle(work: &OwnedFd, name: &str) -> Result<(), Errno> {
+fn remove_obstacle(work: &Work, name: &str) -> Result<(), Errno> {
     log::warn!(".piecemeal/{name} is no file; it is taken away");
-    match rustix::fs::unlinkat(work, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(_) => rustix::fs::renameat(work, name, work, work::part_name()),
+    match work.take_away(&[name]) {
+        Ok(()) => Ok(()),
+        Err(_) => work.rename(name, &work::part_name(), false),
     }
 }
 
-fn with_name(file: File, work: &Arc<OwnedFd>, facts: &Facts) -> Unfinished {
+fn with_name(file: File, work: &Arc<Work>, facts: &Facts) -> Unfinished {
     let partial = Partial {
         work: Arc::clone(work),
         name: facts.upload_name(),
@@ -317,7 +316,7 @@ fn with_name(file: File, work: &Arc<OwnedFd>, facts: &Facts) -> Unfinished {
     Unfinished::new(file, Some(partial))
 }
 
-fn still_has_name(file: &File, work: &OwnedFd, name: &str) -> Result<bool, Error> {
+fn still_has_name(file: &File, work: &Work, name: &str) -> Result<bool, Error> {
     let failed = |error| Error::from_call("look at a partial upload", error);
     let open = rustix::fs::fstat(file).map_err(failed)?;
     match rustix::fs::statat(work, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -328,7 +327,7 @@ fn still_has_name(file: &File, work: &OwnedFd, name: &str) -> Result<bool, Error
 }
 
 /// How many bytes of a partial can be gone on from.
-fn trusted(file: &File, work: &OwnedFd, facts: &Facts) -> Result<u64, Error> {
+fn trusted(file: &File, work: &Work, facts: &Facts) -> Result<u64, Error> {
     let Some(record) = facts.read(work) else {
         return Ok(0);
     };

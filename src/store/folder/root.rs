@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,8 +16,8 @@ use super::replaced::Replaced;
 use super::space::{Reservation, Space};
 use super::syncing::Syncing;
 use super::unfinished::{Partial, Unfinished};
-use super::work::Sweep;
-use super::{Durability, beneath, record, work};
+use super::work::{Sweep, Work};
+use super::{Durability, beneath, journal, record, work};
 use crate::store::error::at_path;
 use crate::store::place::move_to_free_name;
 use crate::store::{Error, Journal, make_folders};
@@ -41,7 +41,9 @@ pub(super) struct Root {
     /// The folder itself.
     pub(super) folder: OwnedFd,
     /// The folder `.piecemeal` in it, once it was needed.
-    work: OnceLock<Arc<OwnedFd>>,
+    work: OnceLock<Arc<Work>>,
+    /// Whether names that are taken away stay on the disk for a while: see [`work`].
+    names_linger: bool,
     nameless: bool,
     pub(super) syncing: Syncing,
     pub(super) durable: bool,
@@ -70,9 +72,11 @@ impl Root {
         let folder = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| at_path("open the folder", path, error))?;
         let durable = durability == Durability::Full;
+        let names_linger = durable && !journal::keeps_links(&folder);
         let mut root = Root {
             folder,
             work: OnceLock::new(),
+            names_linger,
             nameless: false,
             syncing: Syncing::default(),
             durable,
@@ -81,7 +85,7 @@ impl Root {
             closing: AtomicBool::new(false),
             record: OnceLock::new(),
         };
-        work::sweep(&root.folder, Sweep::Start, ttl)
+        work::sweep(&root.folder, Sweep::Start, ttl, names_linger)
             .map_err(|error| at_path("clean up the folder", path, error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
         root.syncing = Syncing::of(&root);
@@ -95,7 +99,7 @@ impl Root {
 
     /// Removes uploads that were abandoned for longer than `ttl`.
     pub(super) fn sweep_partials(&self, ttl: Option<Duration>) -> io::Result<()> {
-        work::sweep(&self.folder, Sweep::Running, ttl)
+        work::sweep(&self.folder, Sweep::Running, ttl, self.names_linger)
     }
 
     /// Whether files have no name until they are whole.
@@ -302,7 +306,7 @@ impl Root {
         Ok(facts.is_file().then_some(file))
     }
 
-    fn link_nameless(&self, file: &File, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
+    fn link_nameless(&self, file: &File, folder: impl AsFd, name: &str) -> Result<(), Errno> {
         // Linking by descriptor alone needs a right that a server should not have before Linux
         // 6.10; the way through /proc needs none.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -316,36 +320,42 @@ impl Root {
         let Ok(file) = rustix::fs::openat(&self.folder, ".", flags, mode) else {
             return false;
         };
-        let Ok(work) = work::make(&self.folder) else {
+        let Ok(work) = Work::make(&self.folder, self.names_linger) else {
             return false;
         };
         let name = work::part_name();
         let linked = self.link_nameless(&File::from(file), &work, &name).is_ok();
-        let _ = rustix::fs::unlinkat(&work, &name, AtFlags::empty());
-        work::remove(&self.folder, &work);
+        let _ = work.take_away(&[name]);
+        work.remove(&self.folder);
         linked
     }
 
     /// The work folder; made when it is first needed.
-    fn work(&self) -> Result<&Arc<OwnedFd>, Errno> {
+    fn work(&self) -> Result<&Arc<Work>, Errno> {
         if let Some(work) = self.work.get() {
             return Ok(work);
         }
-        let work = work::make(&self.folder)?;
+        let work = Work::make(&self.folder, self.names_linger)?;
         Ok(self.work.get_or_init(|| Arc::new(work)))
     }
 
-    pub(super) fn shared_work(&self) -> Result<Arc<OwnedFd>, Error> {
+    pub(super) fn shared_work(&self) -> Result<Arc<Work>, Error> {
         self.work()
             .cloned()
             .map_err(|error| Error::from_call("open .piecemeal", error))
+    }
+
+    /// Makes the disk know of what was moved out of the work folder, where that matters.
+    pub(super) fn sync_moves(&self) -> io::Result<()> {
+        let synced = self.work.get().map_or(Ok(()), |work| work.sync_moves());
+        Ok(synced.inspect_err(|_| self.set_failed())?)
     }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
         if let Some(work) = self.work.get() {
-            work::remove(&self.folder, work);
+            work.remove(&self.folder);
         }
     }
 }
@@ -362,7 +372,7 @@ fn has_name(
     let Some(partial) = partial.take() else {
         return Ok(());
     };
-    partial.remove_record();
+    partial.has_moved();
     let seen = unfinished.expect_at(folder, name);
     seen.map_err(Error::Unknown)
 }

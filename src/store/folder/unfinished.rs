@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::record::{Facts, State};
 use super::space::Reservation;
+use super::work::Work;
 use crate::store::Error;
 
 /// What a file's blocks are counted in, whatever the file system's own are.
@@ -30,7 +31,7 @@ pub(super) struct Unfinished {
 
 #[derive(Debug)]
 pub(super) struct Partial {
-    pub(super) work: Arc<OwnedFd>,
+    pub(super) work: Arc<Work>,
     pub(super) name: String,
     /// What its record says, where it can be resumed.
     pub(super) facts: Option<Box<Facts>>,
@@ -163,8 +164,10 @@ impl Unfinished {
     /// Throws it away, even if it could be resumed, unless it has its name.
     pub(super) fn discard(&self) {
         if let Some(partial) = self.partial().take() {
-            let _ = rustix::fs::unlinkat(&*partial.work, &partial.name, AtFlags::empty());
-            partial.remove_record();
+            let record = partial.facts.map(|facts| facts.record_name());
+            let names: Vec<_> = [partial.name].into_iter().chain(record).collect();
+            // What stays is swept.
+            let _ = partial.work.take_away(&names);
         }
     }
 
@@ -192,10 +195,12 @@ impl Unfinished {
 }
 
 impl Partial {
-    /// Removes its record, if it has one: there is nothing left to resume.
-    pub(super) fn remove_record(self) {
+    /// It was moved to its name: there is nothing left to resume.
+    pub(super) fn has_moved(self) {
+        self.work.has_moved();
         if let Some(facts) = self.facts {
-            let _ = rustix::fs::unlinkat(&*self.work, facts.record_name(), AtFlags::empty());
+            // One that stays is swept.
+            let _ = self.work.take_away(&[facts.record_name()]);
         }
     }
 }

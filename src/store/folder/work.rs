@@ -6,15 +6,26 @@
 //! [`replaced`](super::replaced)). Several servers may share it: each holds a shared lock on it, and
 //! an exclusive one on each file of its own that is in it. Those that are held aren't a server's own,
 //! and would cost it a descriptor each: they stay as long as anybody uses the folder.
+//!
+//! **Names linger** on the disk where no journal holds a folder and its files together (see
+//! [`journal`](super::journal)): one that was taken away is still there until the folder itself is
+//! written, while its file's inode is free at once, and the next to use it may be a folder that
+//! somebody's upload goes into. After a power cut that folder has two names. The check lets it keep
+//! the one that it meets first, and takes the other away with all that was promised to be there. Seen
+//! with real power cuts: `.piecemeal/x.record` led to `b/c`. So where names linger, what they lead to
+//! stays open, and its inode in use, until the disk knows that they are gone.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
+use super::beneath;
 use super::record::{RECORD, UPLOAD};
 use crate::proto::name::RESERVED;
 use crate::store::random_letters;
@@ -26,9 +37,106 @@ pub(super) const HELD: &str = ".held";
 const LOCK_TRIES: u32 = 50;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
 
+/// Files that a sweep keeps open at most until the disk knows that their names are gone.
+const SWEPT_MOST: usize = 16;
+
+/// The work folder, open and in use.
+#[derive(Debug)]
+pub(super) struct Work {
+    folder: OwnedFd,
+    names_linger: bool,
+    /// Whether a file was moved elsewhere, and the disk may not know yet.
+    moved: AtomicBool,
+}
+
+impl Work {
+    /// Makes the work folder where it is missing, and opens it.
+    pub(super) fn make(folder: &OwnedFd, names_linger: bool) -> Result<Work, Errno> {
+        Ok(Work {
+            folder: make(folder)?,
+            names_linger,
+            moved: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes names away, those that are there. Where names linger, their files are free only when
+    /// the disk knows.
+    ///
+    /// # Errors
+    /// What the last name that can't be taken away, or else the folder's sync, has failed with.
+    pub(super) fn take_away<N: AsRef<str>>(&self, names: &[N]) -> Result<(), Errno> {
+        let held: Vec<_> = names.iter().map(|name| self.hold(name.as_ref())).collect();
+        let mut done = Ok(());
+        for name in names {
+            match rustix::fs::unlinkat(&self.folder, name.as_ref(), AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => done = Err(error),
+            }
+        }
+        if held.iter().any(Option::is_some) {
+            done = done.and(self.sync());
+        }
+        done
+    }
+
+    /// Moves a file to another name in here, in place of the file that has it. `durably`, its name
+    /// survives a power cut.
+    pub(super) fn rename(&self, from: &str, to: &str, durably: bool) -> Result<(), Errno> {
+        let held = self.hold(to);
+        rustix::fs::renameat(&self.folder, from, &self.folder, to)?;
+        match durably || held.is_some() {
+            true => self.sync(),
+            false => Ok(()),
+        }
+    }
+
+    /// What is called so, open, so that it isn't freed. `None` where there is no need.
+    fn hold(&self, name: &str) -> Option<OwnedFd> {
+        let hold = || hold(&self.folder, name);
+        self.names_linger.then(hold).flatten()
+    }
+
+    /// A file that was in here has its name elsewhere now.
+    pub(super) fn has_moved(&self) {
+        self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Where names linger, makes the disk know of what was moved: whoever has such a file by then may
+    /// remove it.
+    pub(super) fn sync_moves(&self) -> Result<(), Errno> {
+        match self.names_linger && self.moved.load(Ordering::Relaxed) {
+            true => self.sync(),
+            false => Ok(()),
+        }
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        // Before it: what is moved meanwhile may come too late for it.
+        self.moved.store(false, Ordering::Relaxed);
+        let synced = beneath::sync(&self.folder);
+        synced.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+
+    /// Takes the work folder away where it is empty and nobody else uses it.
+    pub(super) fn remove(&self, folder: &OwnedFd) {
+        let alone = rustix::fs::flock(&self.folder, FlockOperation::NonBlockingLockExclusive);
+        let remove = |()| rustix::fs::unlinkat(folder, RESERVED, AtFlags::REMOVEDIR);
+        if alone.and_then(remove).is_ok() && self.names_linger {
+            // Where that fails, nothing is promised any more that could be lost by it.
+            let _ = beneath::sync(folder);
+        }
+    }
+}
+
+impl AsFd for Work {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
 /// Makes and opens the work folder. A shared lock on it says that it is in use, so that
 /// another server doesn't take it away.
-pub(super) fn make(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
+fn make(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
     let mut tries = 0;
     loop {
         match rustix::fs::mkdirat(folder, RESERVED, Mode::from_raw_mode(0o700)) {
@@ -56,13 +164,6 @@ pub(super) fn make(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Takes the work folder away where it is empty and nobody else uses it.
-pub(super) fn remove(folder: &OwnedFd, work: &OwnedFd) {
-    if rustix::fs::flock(work, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        let _ = rustix::fs::unlinkat(folder, RESERVED, AtFlags::REMOVEDIR);
-    }
-}
-
 /// When the work folder is swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sweep {
@@ -75,11 +176,20 @@ pub(super) enum Sweep {
 /// Removes what nobody needs from the work folder. A file that is locked belongs to a server that
 /// runs. Uploads that can be resumed are kept until they were not changed for `ttl`; without it,
 /// they aren't kept.
-pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io::Result<()> {
+pub(super) fn sweep(
+    folder: &OwnedFd,
+    when: Sweep,
+    ttl: Option<Duration>,
+    names_linger: bool,
+) -> io::Result<()> {
     let work = match open(folder) {
         Ok(work) => work,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error.into()),
+    };
+    let mut held = Swept {
+        files: Vec::new(),
+        folder: names_linger.then_some(&work),
     };
     for entry in rustix::fs::Dir::read_from(&work)? {
         let entry = entry?;
@@ -122,16 +232,54 @@ pub(super) fn sweep(folder: &OwnedFd, when: Sweep, ttl: Option<Duration>) -> io:
         }
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             if is_upload {
-                unlink(&work, other_name(bytes, UPLOAD, RECORD))?;
+                let record = other_name(bytes, UPLOAD, RECORD);
+                held.add(&*record)?;
+                unlink(&work, record)?;
             }
+            held.add(name)?;
             unlink(&work, name)?;
         }
     }
-    Ok(())
+    held.let_go()
+}
+
+/// Where names linger, the files whose names a sweep takes away.
+struct Swept<'a> {
+    files: Vec<OwnedFd>,
+    folder: Option<&'a OwnedFd>,
+}
+
+impl Swept<'_> {
+    /// Keeps what is called so from being freed.
+    fn add(&mut self, name: impl Arg) -> io::Result<()> {
+        let Some(folder) = self.folder else {
+            return Ok(());
+        };
+        if self.files.len() >= SWEPT_MOST {
+            self.let_go()?;
+        }
+        self.files.extend(hold(folder, name));
+        Ok(())
+    }
+
+    /// Lets them be freed, once the disk knows.
+    fn let_go(&mut self) -> io::Result<()> {
+        if let (Some(folder), false) = (self.folder, self.files.is_empty()) {
+            beneath::sync(folder)?;
+        }
+        self.files.clear();
+        Ok(())
+    }
+}
+
+/// Opens what has a name, whatever it is, only for it to be open.
+fn hold(folder: &OwnedFd, name: impl Arg) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, name, flags, Mode::empty()).ok()
 }
 
 /// A folder is left alone: none was made here, but a power cut can leave a name that leads to one.
-fn unlink(work: &OwnedFd, name: impl rustix::path::Arg) -> Result<(), Errno> {
+fn unlink(work: &OwnedFd, name: impl Arg) -> Result<(), Errno> {
     match rustix::fs::unlinkat(work, name, AtFlags::empty()) {
         Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
         removed => removed,
