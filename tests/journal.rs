@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -363,8 +364,14 @@ fn a_journal_that_can_not_be_kept_is_said_at_the_start() {
     fs::create_dir(&stored).expect("a test's own");
     let dir = stored.to_str().expect("a test's own");
     let inside = stored.join("journal");
+    let [to_nothing, to_a_file] = ["link 1", "link 2"].map(|name| home.path().join(name));
+    fs::write(stored.join("file"), "a client's").expect("a test's own");
+    symlink(stored.join("nothing"), &to_nothing).expect("a test's own");
+    symlink(stored.join("file"), &to_a_file).expect("a test's own");
     for (journal, why) in [
         (inside.to_str().expect("a test's own"), "clients store into"),
+        (to_nothing.to_str().expect("text"), "clients store into"),
+        (to_a_file.to_str().expect("text"), "clients store into"),
         (beside.to_str().expect("a test's own"), "No such file"),
         ("/dev/null", "no plain file"),
     ] {

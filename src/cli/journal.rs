@@ -35,15 +35,25 @@ impl JournalArguments {
         };
         // The server may not be able to change its folder later, but a path stays what it was.
         let path = std::path::absolute(path)?;
-        if let (Some(folder), Ok(dir)) = (path.parent(), dir.canonicalize())
-            && folder.canonicalize().is_ok_and(|it| it.starts_with(dir))
-        {
-            let shown = escaped(path.as_os_str().as_encoded_bytes()).to_string();
-            return Err(io::Error::other(format!(
+        refuse_within(dir, &path, path.parent())?;
+        let journal = Journal::open(&path)?;
+        // Where it is a link, only now is there for certain what it leads to.
+        refuse_within(dir, &path, Some(&path))?;
+        Ok(Some(journal))
+    }
+}
+
+/// Refuses a journal of which something lies in the folder that clients store into.
+fn refuse_within(dir: &Path, journal: &Path, something: Option<&Path>) -> io::Result<()> {
+    let real = |path: &Path| path.canonicalize().ok();
+    match (real(dir), something.and_then(real)) {
+        (Some(dir), Some(real)) if real.starts_with(&dir) => {
+            let shown = escaped(journal.as_os_str().as_encoded_bytes()).to_string();
+            Err(io::Error::other(format!(
                 "the journal {shown} is in the folder that clients store into; keep it elsewhere"
-            )));
+            )))
         }
-        Journal::open(&path).map(Some)
+        _ => Ok(()),
     }
 }
 

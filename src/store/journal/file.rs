@@ -43,11 +43,9 @@ fn open_whole(path: &Path) -> io::Result<(File, u64)> {
     end_last_line(&file)?;
     // A file that is new must survive what its lines survive.
     file.sync_all()?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()?;
+    // Where the path is a link, the new name is in the folder that it leads to.
+    let real = path.canonicalize()?;
+    File::open(real.parent().unwrap_or(&real))?.sync_all()?;
     let length = file.metadata()?.len();
     Ok((file, length))
 }
