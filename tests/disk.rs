@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 use std::process::Stdio;
 
-use common::{Server, Starter, command, data, data_header, end, put, skipped, string};
+use common::{Server, Starter, can_trace, command, data, data_header, end, put, skipped, string};
 
 /// More than the limit below lets a file have, and less than what is reserved beforehand.
 const TOO_MUCH: usize = 500_000;
@@ -139,21 +139,7 @@ fn a_folder_that_was_removed_is_the_servers_fault_and_the_connection_goes_on() {
 
 /// A server whose committing thread gets an error from its `number`-th sync.
 fn failing(number: &str) -> Option<Server> {
-    let tried = command("strace")
-        .args([
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "inject=fsync:error=EIO:when=1",
-            "true",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if !tried.is_ok_and(|status| status.success()) {
-        skipped("strace can't be run here");
+    if !can_trace() {
         return None;
     }
     let inject = format!("inject=fsync:error=EIO:when={number}");

@@ -11,7 +11,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::{Client, Lines, PROGRAM, command, signal};
+use super::{Client, Lines, PROGRAM, comes_true, command, signal};
 
 /// How long a server whose lines are counted has to end by itself.
 const COUNTING: Duration = Duration::from_secs(5);
@@ -36,6 +36,8 @@ pub(crate) struct Starter {
 pub(crate) struct Server {
     child: Child,
     addresses: Vec<String>,
+    /// Whether it was started under a tracer.
+    is_traced: bool,
     home: TempDir,
     pub(crate) out: Lines,
     pub(crate) err: Lines,
@@ -171,9 +173,11 @@ impl Starter {
             }
         };
         let err = Lines::of(child.stderr.take().expect("it is a pipe"));
+        let mut tracers = self.before.iter();
         let mut server = Server {
             child,
             addresses: Vec::new(),
+            is_traced: tracers.any(|word| word.to_string_lossy().contains("strace")),
             home: self.home,
             out,
             err,
@@ -250,8 +254,12 @@ impl Server {
         signal(&self.child, which);
     }
 
-    /// Has whoever traces it let it go, wherever it is held at that moment.
+    /// Has its tracer let it go, wherever it is held at that moment.
     pub(crate) fn end_tracing(&self) {
+        assert!(self.is_let_go(), "its tracer holds it still");
+    }
+
+    fn is_let_go(&self) -> bool {
         let tracer = || {
             let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
             let status = fs::read_to_string(status).ok()?;
@@ -264,9 +272,7 @@ impl Server {
             // It may have ended by itself, which is as good.
             let _ = rustix::process::kill_process(tracer, Signal::KILL);
         }
-        while tracer().is_some() {
-            std::thread::yield_now();
-        }
+        comes_true(|| tracer().is_none())
     }
 
     /// Waits until it has ended by itself. Its standard error ends then, which the guard of
@@ -309,8 +315,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // What a tracer holds doesn't even hear of its death.
-        self.end_tracing();
+        // What a tracer holds doesn't even hear of its death. Somebody else's, who may be looking at
+        // the whole suite, is left alone.
+        if self.is_traced {
+            self.is_let_go();
+        }
         if is_counted() {
             self.end_in_time();
         }
