@@ -96,7 +96,8 @@ fn a_batch_whose_common_sync_fails_is_refused_and_so_is_all_that_comes_later() {
         let inject = "inject=syncfs:error=EIO";
         let strace = ["strace", "-D", "-f", "-o", file, "-e", "trace=syncfs"];
         let mut server = starter
-            .under(&[&before[..], &strace, &["-e", inject]].concat())
+            .under(&before)
+            .under(&[&strace[..], &["-e", inject]].concat())
             .start();
         let mut client = server.client();
         client.send(

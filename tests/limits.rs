@@ -7,12 +7,11 @@
 mod common;
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{
     Client, Server, Starter, data, data_eof, data_header, digest, end, piecemeal,
-    piecemeal_with_input, put, skipped, string, wait_until,
+    piecemeal_with_input, put, string, wait_until,
 };
 
 /// Bytes of the stored files.
@@ -216,24 +215,11 @@ fn nothing_is_taken_where_more_has_to_stay_free_than_there_is() {
 
 #[test]
 fn a_disk_keeps_its_free_space() {
-    let unshare = ["unshare", "-rm", "sh", "-c"];
-    let mut tried = Command::new(unshare[0]);
-    tried
-        .args(&unshare[1..])
-        .arg("mount -t tmpfs -o size=1m tmpfs /mnt");
-    let quiet = tried.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !quiet.is_ok_and(|status| status.success()) {
-        return skipped("no small disk can be made here");
-    }
     let starter = Starter::new(&["--min-free", "8MiB", "--accept-eof"]);
-    let folder = starter.home().join("stored");
-    let script = format!(
-        "mount -t tmpfs -o size=16m tmpfs '{}' && exec \"$0\" \"$@\"",
-        folder.display()
-    );
-    let server = starter
-        .under(&[unshare.as_slice(), &[&script]].concat())
-        .start();
+    let Some(starter) = starter.on_small_disk("size=16m") else {
+        return;
+    };
+    let server = starter.start();
     let mut client = server.client();
     client.upload("first", &vec![1; 4 << 20]);
     // 12 MiB are free, and 8 have to stay so.

@@ -23,25 +23,10 @@ use common::{
     string, wait_until,
 };
 
-const UNSHARE: [&str; 4] = ["unshare", "-rm", "sh", "-c"];
-
-/// A server whose folder is a small disk of its own, made with these options; nothing where none can
-/// be made.
+/// A server whose folder is a small disk of its own.
 fn on_small_disk(options: &str, arguments: &[&str]) -> Option<Server> {
-    let tried = command(UNSHARE[0])
-        .args(&UNSHARE[1..])
-        .arg("mount -t tmpfs -o size=1m tmpfs /mnt")
-        .stderr(Stdio::null())
-        .status();
-    if !tried.is_ok_and(|status| status.success()) {
-        skipped("no small disk can be made here");
-        return None;
-    }
-    let starter = Starter::new(arguments);
-    let folder = starter.home().join("stored");
-    let folder = folder.display();
-    let script = format!("mount -t tmpfs -o {options} tmpfs '{folder}' && exec \"$0\" \"$@\"");
-    Some(starter.under(&[&UNSHARE[..], &[&script]].concat()).start())
+    let starter = Starter::new(arguments).on_small_disk(options)?;
+    Some(starter.start())
 }
 
 /// A path in the server's folder, as it is seen from outside of its namespace.

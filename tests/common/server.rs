@@ -5,13 +5,14 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::{Client, Lines, PROGRAM, comes_true, command, signal};
+use super::{Client, Lines, PROGRAM, comes_true, command, signal, skipped};
 
 /// How long a server whose lines are counted has to end by itself.
 const COUNTING: Duration = Duration::from_secs(5);
@@ -80,10 +81,34 @@ impl Starter {
         self.home.path().to_owned()
     }
 
-    /// Runs it under another program, which is to end by becoming it.
+    /// Runs it under another program, which is to end by becoming it, or what it is under next.
     pub(crate) fn under(mut self, program: &[&str]) -> Starter {
-        self.before = program.iter().map(OsString::from).collect();
+        self.before.extend(program.iter().map(OsString::from));
         self
+    }
+
+    /// Gives it a folder that is a small disk of its own, made with these options, which nobody else sees
+    /// and which goes with it. Where none can be made, that is said.
+    pub(crate) fn on_small_disk(self, options: &str) -> Option<Starter> {
+        const UNSHARE: [&str; 4] = ["unshare", "-rm", "sh", "-c"];
+        static CAN: OnceLock<bool> = OnceLock::new();
+        let can = CAN.get_or_init(|| {
+            let tried = command(UNSHARE[0])
+                .args(&UNSHARE[1..])
+                .arg("mount -t tmpfs -o size=1m tmpfs /mnt")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            tried.is_ok_and(|status| status.success())
+        });
+        if !can {
+            skipped("no small disk can be made here");
+            return None;
+        }
+        let folder = self.home().join("stored");
+        let folder = folder.display();
+        let script = format!("mount -t tmpfs -o {options} tmpfs '{folder}' && exec \"$0\" \"$@\"");
+        Some(self.under(&[&UNSHARE[..], &[&script]].concat()))
     }
 
     /// Runs it with a limit, as `ulimit` takes it.
