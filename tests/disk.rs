@@ -6,9 +6,8 @@
 mod common;
 
 use std::fs;
-use std::process::Stdio;
 
-use common::{Server, Starter, command, data, data_header, end, put, skipped, string};
+use common::{Server, Starter, can_trace, data, data_header, end, put, string};
 
 /// More than the limit below lets a file have, and less than what is reserved beforehand.
 const TOO_MUCH: usize = 500_000;
@@ -48,23 +47,16 @@ fn a_size_larger_than_any_disk_is_refused_before_the_bytes_travel() {
 /// say no, and whatever others write meanwhile fails. So they must not be asked.
 #[test]
 fn a_size_that_is_not_free_is_refused_without_taking_what_is_free_from_others() {
-    let unshare = ["unshare", "-rm", "sh", "-c"];
-    let tried = "mount -t tmpfs -o size=1m tmpfs /mnt && strace -f -o /dev/null true";
-    let mut trying = command(unshare[0]);
-    trying.args(&unshare[1..]).arg(tried);
-    trying.stdout(Stdio::null()).stderr(Stdio::null());
-    if !trying.status().is_ok_and(|status| status.success()) {
-        return skipped("no small disk can be made here, or strace can't be run");
+    let Some(starter) = Starter::new(&[]).on_small_disk("size=16m") else {
+        return;
+    };
+    if !can_trace() {
+        return;
     }
-    let starter = Starter::new(&[]);
-    let home = starter.home();
-    let script = format!(
-        "mount -t tmpfs -o size=16m tmpfs '{}' && \
-         exec strace -D -f -qq -e trace=fallocate -o '{}' \"$0\" \"$@\"",
-        home.join("stored").display(),
-        home.join("calls").display(),
-    );
-    let server = starter.under(&[&unshare[..], &[&script]].concat()).start();
+    let calls = starter.home().join("calls");
+    let path = calls.to_str().expect("a temporary folder's path is text");
+    let strace = ["strace", "-D", "-f", "-qq", "-e", "trace=fallocate", "-o"];
+    let server = starter.under(&[&strace[..], &[path]].concat()).start();
     let mut client = server.client();
     // The smaller ones are reserved by the loop, the larger ones by another thread.
     for large in [17 << 20, 64 << 20, 10_u64 << 40] {
@@ -75,7 +67,7 @@ fn a_size_that_is_not_free_is_refused_without_taking_what_is_free_from_others() 
     }
     client.send(put(format!("name=a.txt\nsize={}", 12 << 20)));
     client.ok();
-    let calls = fs::read_to_string(home.join("calls")).expect("strace writes it");
+    let calls = fs::read_to_string(calls).expect("strace writes it");
     assert_eq!(calls.lines().count(), 1, "{calls}");
     assert!(calls.contains(&format!("{}", 12 << 20)), "{calls}");
 }
@@ -139,21 +131,7 @@ fn a_folder_that_was_removed_is_the_servers_fault_and_the_connection_goes_on() {
 
 /// A server whose committing thread gets an error from its `number`-th sync.
 fn failing(number: &str) -> Option<Server> {
-    let tried = command("strace")
-        .args([
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "inject=fsync:error=EIO:when=1",
-            "true",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if !tried.is_ok_and(|status| status.success()) {
-        skipped("strace can't be run here");
+    if !can_trace() {
         return None;
     }
     let inject = format!("inject=fsync:error=EIO:when={number}");

@@ -7,7 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use common::{Server, Starter, command, data, digest, end, piecemeal, put, skipped, string};
+use common::{
+    Server, Starter, can_trace, command, data, digest, end, piecemeal, put, skipped, string,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -272,12 +274,7 @@ fn a_full_file_system_refuses_uploads_too() {
 
 /// A server in which this call fails for the journal, and for nothing else.
 fn failing(call: &str, path: &Path, starter: Starter) -> Option<Server> {
-    let tried = command("strace")
-        .args(["-f", "-o", "/dev/null", "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !tried.is_ok_and(|status| status.success()) {
-        skipped("strace can't be run here");
+    if !can_trace() {
         return None;
     }
     let inject = format!("inject={call}:error=EIO:when=1");

@@ -9,9 +9,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::thread;
 
-use common::{Client, Server, Starter, piecemeal};
+use common::{Client, Server, Starter, piecemeal, wait_until};
 use rustix::process::Signal;
-use styles::{noise, wait_until};
+use styles::noise;
 
 const TASKS: [&str; 7] = ["hello", "1", "2", "3", "4", "5", "6"];
 

@@ -8,8 +8,8 @@ mod styles;
 use std::fs;
 use std::thread;
 
-use common::{Client, Server, Starter};
-use styles::{Room, TYPES, noise, prose, wait_until};
+use common::{Client, Server, Starter, wait_until};
+use styles::{Room, TYPES, noise, prose};
 
 /// Where the types' lengths change, and a few that are plain.
 const SIZES: [usize; 9] = [0, 1, 4, 255, 256, 4097, 65_535, 65_536, 300_000];

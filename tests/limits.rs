@@ -7,12 +7,11 @@
 mod common;
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{
     Client, Server, Starter, data, data_eof, data_header, digest, end, piecemeal,
-    piecemeal_with_input, put, skipped, string,
+    piecemeal_with_input, put, string, wait_until,
 };
 
 /// Bytes of the stored files.
@@ -188,20 +187,12 @@ fn room_that_somebody_makes_is_found_without_a_restart() {
     client.send(put("name=next\nsize=600"));
     client.refused("no-space");
     fs::remove_file(server.path("full")).expect("it is there");
-    let began = Instant::now();
-    loop {
+    wait_until("it is counted again", || {
         client.send(put("name=next\nsize=600"));
         let reply = client.reply();
-        if reply.status() == "OK" {
-            break;
-        }
-        assert_eq!(reply.status(), "ERR no-space");
-        assert!(
-            began.elapsed() < common::GUARD,
-            "it was never counted again"
-        );
-        std::thread::yield_now();
-    }
+        assert!(["OK", "ERR no-space"].contains(&reply.status()), "{reply}");
+        reply.status() == "OK"
+    });
     client.send(data([1; 600]));
     client.receipt("next", 600);
 }
@@ -224,24 +215,11 @@ fn nothing_is_taken_where_more_has_to_stay_free_than_there_is() {
 
 #[test]
 fn a_disk_keeps_its_free_space() {
-    let unshare = ["unshare", "-rm", "sh", "-c"];
-    let mut tried = Command::new(unshare[0]);
-    tried
-        .args(&unshare[1..])
-        .arg("mount -t tmpfs -o size=1m tmpfs /mnt");
-    let quiet = tried.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !quiet.is_ok_and(|status| status.success()) {
-        return skipped("no small disk can be made here");
-    }
     let starter = Starter::new(&["--min-free", "8MiB", "--accept-eof"]);
-    let folder = starter.home().join("stored");
-    let script = format!(
-        "mount -t tmpfs -o size=16m tmpfs '{}' && exec \"$0\" \"$@\"",
-        folder.display()
-    );
-    let server = starter
-        .under(&[unshare.as_slice(), &[&script]].concat())
-        .start();
+    let Some(starter) = starter.on_small_disk("size=16m") else {
+        return;
+    };
+    let server = starter.start();
     let mut client = server.client();
     client.upload("first", &vec![1; 4 << 20]);
     // 12 MiB are free, and 8 have to stay so.
@@ -275,18 +253,7 @@ fn an_address_has_so_many_connections_and_others_have_theirs() {
         let [first, mut second] = clients;
         drop(first);
         // The server hears of that when it hears of it.
-        let began = Instant::now();
-        loop {
-            let mut again = server.client();
-            again.send_quietly([string("again"), data("bytes")].concat());
-            let reply = again.reply();
-            if reply.status() == "OK" {
-                again.receipt("again", 5);
-                break;
-            }
-            assert_eq!(reply.status(), "ERR busy");
-            assert!(began.elapsed() < common::GUARD, "its place never came free");
-        }
+        server.upload_when_there_is_room("again");
         second.upload("still", b"served");
     }
 }

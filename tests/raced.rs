@@ -22,7 +22,7 @@ use std::thread;
 
 use attacker::{Battlefield, Taken};
 use canary::Canary;
-use common::Server;
+use common::{OnDrop, Server, skipped};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use uploads::{Case, Outcome, content_of};
@@ -54,19 +54,29 @@ fn cases() -> Vec<Case> {
 fn nothing_outside_is_touched_and_no_ok_is_false_whatever_turns_up_in_the_folder() {
     let cases = cases();
     let count = uploads_to_send() / cases.len() as u64;
-    let mut stored = 0;
+    if !attacker::can_exchange() {
+        return skipped("no two files can be exchanged here (RENAME_EXCHANGE)");
+    }
+    let (mut stored, mut resumed, mut exchanged) = (0, 0, 0);
     for (number, case) in (0..).zip(cases) {
-        let outcome = race(case, count, number);
+        let (outcome, attacks) = race(case, count, number);
         assert!(!outcome.stored.is_empty(), "none was stored: {case:?}");
         stored += outcome.stored.len() as u64;
+        resumed += outcome.resumed;
+        exchanged += attacks;
     }
     // How many come through depends on whom the system lets run when.
     let sent = uploads_to_send();
     assert!(stored * 10 > sent, "only {stored} of {sent} were stored");
+    assert!(exchanged > 0, "nothing was ever in the way");
+    if sent >= UPLOADS {
+        assert!(resumed > 0, "none was gone on with");
+    }
 }
 
-/// One server, one client, and those who are against them.
-fn race(case: Case, count: u64, seed: u64) -> Outcome {
+/// One server, one client, and those who are against them. Also gives how often these have exchanged
+/// what was there.
+fn race(case: Case, count: u64, seed: u64) -> (Outcome, u64) {
     let durability = if seed.is_multiple_of(2) {
         "full"
     } else {
@@ -90,6 +100,8 @@ fn race(case: Case, count: u64, seed: u64) -> Outcome {
         is_over: AtomicBool::new(false),
         folders: Mutex::new(()),
         weapons: AtomicU64::new(0),
+        placed: AtomicU64::new(0),
+        exchanged: AtomicU64::new(0),
     };
     fs::create_dir(&field.attic).expect("it is new");
     let (outcome, taken) = thread::scope(|scope| {
@@ -99,7 +111,7 @@ fn race(case: Case, count: u64, seed: u64) -> Outcome {
             scope.spawn(move || field.attack(random))
         };
         let attackers: Vec<_> = (0..ATTACKERS).map(attack).collect();
-        let ends = OnDrop(&field.is_over);
+        let ends = OnDrop(|| field.is_over.store(true, Ordering::Relaxed));
         let outcome = uploads::send(server.address(), count, &field);
         drop(ends);
         let joined = attackers
@@ -109,19 +121,13 @@ fn race(case: Case, count: u64, seed: u64) -> Outcome {
     });
     canary.is_untouched();
     expect_all(&outcome, &server, &field, &taken, case);
+    let [placed, exchanged] =
+        [&field.placed, &field.exchanged].map(|count| count.load(Ordering::Relaxed));
+    assert!(placed + exchanged > 0, "no attack came through: {case:?}");
     // Nothing lasting was done to the server.
     server.client().upload("calm.txt", b"calm");
     report(case, count, &field, &outcome);
-    outcome
-}
-
-/// Ends the attack, also where the client fails.
-struct OnDrop<'a>(&'a AtomicBool);
-
-impl Drop for OnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    (outcome, exchanged)
 }
 
 /// Expects each upload that has a receipt to be there, whole, under the name that it had.
@@ -164,9 +170,12 @@ fn collect(folder: &Path, hear: &mut dyn FnMut(&str, Vec<u8>)) {
     reason = "whoever runs a long one should see how it went"
 )]
 fn report(case: Case, count: u64, field: &Battlefield, outcome: &Outcome) {
-    let weapons = field.weapons.load(Ordering::Relaxed);
+    let [weapons, placed, exchanged] = [&field.weapons, &field.placed, &field.exchanged]
+        .map(|count| count.load(Ordering::Relaxed));
     eprintln!(
-        "{case:?}: {count} uploads, {weapons} attacks, {} stored, {} resumed, refused {:?}, {} replies never came",
+        "{case:?}: {count} uploads, {weapons} attacks tried, {placed} put under a free name, \
+         {exchanged} exchanged for what was there, {} stored, {} resumed, refused {:?}, \
+         {} replies never came",
         outcome.stored.len(),
         outcome.resumed,
         outcome.refused,

@@ -4,9 +4,9 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use common::{Client, GUARD, Reply, Server, Starter, data, data_header, digest, end, put};
+use common::{Client, Reply, Server, Starter, data, data_header, digest, end, put, wait_until};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
@@ -95,7 +95,9 @@ fn send_first_part(server: &Server, bytes: &[u8], part: usize) -> Client {
     client.send(data_header(8, bytes.len() as u64));
     client.send(&bytes[..part]);
     let path = in_work(server, FILE);
-    wait_until(|| fs::metadata(&path).is_ok_and(|file| file.len() == part as u64));
+    wait_until("it has come", || {
+        fs::metadata(&path).is_ok_and(|file| file.len() == part as u64)
+    });
     client
 }
 
@@ -120,14 +122,6 @@ fn an_upload_goes_on_after_the_server_was_stopped_in_the_middle() {
     server.wait();
     let server = server.killed(&[]).start();
     assert_eq!(complete(&server, &bytes), 80_000);
-}
-
-fn wait_until(is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < GUARD, "it never is");
-        std::thread::yield_now();
-    }
 }
 
 #[test]
@@ -223,7 +217,7 @@ fn a_digest_that_differs_begins_the_upload_again_from_zero_once() {
     let server = Server::start(&[]);
     let bytes = noise(100_000);
     break_off(&server, &bytes, 60_000);
-    wait_until(|| is_put_away(&server));
+    wait_until("it is put away", || is_put_away(&server));
     // As a disk that forgets, or a person: the length and the time are as they were.
     let path = in_work(&server, FILE);
     let modified = fs::metadata(&path)
@@ -345,7 +339,7 @@ fn what_is_abandoned_for_longer_than_the_time_is_swept_at_the_start_and_while_it
     let _server = server.killed(&["--partial-ttl", "4s"]).start();
     assert!(!is_there("new"));
     leave("later", 0);
-    wait_until(|| !is_there("later"));
+    wait_until("it is swept", || !is_there("later"));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use common::{
-    Fake, GUARD, Lines, PROGRAM, Peer, Ran, Server, command, piecemeal, signal, skipped, string,
+    Fake, GUARD, Lines, PROGRAM, Peer, Ran, Server, can_trace, command, piecemeal, signal, skipped,
+    string,
 };
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -71,10 +72,7 @@ fn large_receipt(digest: &str) -> Vec<u8> {
 fn under_strace(trace: &[&str], arguments: &[&str]) -> Option<(Ran, String)> {
     let home = tempfile::tempdir().expect("a temporary folder");
     let log = home.path().join("log");
-    let mut probe = command("strace");
-    let probe = probe.args(["-o", "/dev/null", "true"]).output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        skipped("strace is not there, or may not trace");
+    if !can_trace() {
         return None;
     }
     let mut traced = command("strace");

@@ -19,28 +19,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    Client, GUARD, Server, Starter, command, data, data_header, end, put, skipped, string,
+    Client, OnDrop, Server, Starter, can_trace, command, data, data_header, end, put, skipped,
+    string, wait_until,
 };
 
-const UNSHARE: [&str; 4] = ["unshare", "-rm", "sh", "-c"];
-
-/// A server whose folder is a small disk of its own, made with these options; nothing where none can
-/// be made.
+/// A server whose folder is a small disk of its own.
 fn on_small_disk(options: &str, arguments: &[&str]) -> Option<Server> {
-    let tried = command(UNSHARE[0])
-        .args(&UNSHARE[1..])
-        .arg("mount -t tmpfs -o size=1m tmpfs /mnt")
-        .stderr(Stdio::null())
-        .status();
-    if !tried.is_ok_and(|status| status.success()) {
-        skipped("no small disk can be made here");
-        return None;
-    }
-    let starter = Starter::new(arguments);
-    let folder = starter.home().join("stored");
-    let folder = folder.display();
-    let script = format!("mount -t tmpfs -o {options} tmpfs '{folder}' && exec \"$0\" \"$@\"");
-    Some(starter.under(&[&UNSHARE[..], &[&script]].concat()).start())
+    let starter = Starter::new(arguments).on_small_disk(options)?;
+    Some(starter.start())
 }
 
 /// A path in the server's folder, as it is seen from outside of its namespace.
@@ -190,20 +176,14 @@ fn a_disk_that_becomes_read_only_in_the_middle_refuses_until_it_can_be_written_a
                 })
             })
             .collect();
-        let until = |is_so: &dyn Fn() -> bool| {
-            let began = Instant::now();
-            while !is_so() {
-                assert!(began.elapsed() < GUARD, "it never came to that");
-                thread::yield_now();
-            }
-        };
+        let ends = OnDrop(|| ended.store(true, Ordering::Release));
         // Not while a file is open to be written.
-        until(&|| remount("ro"));
-        until(&|| refused.load(Ordering::Acquire) >= 10);
+        wait_until("it is read-only", || remount("ro"));
+        wait_until("some are refused", || refused.load(Ordering::Acquire) >= 10);
         assert!(remount("rw"));
         let before = names(server).len();
-        until(&|| names(server).len() > before + 10);
-        ended.store(true, Ordering::Release);
+        wait_until("some are stored", || names(server).len() > before + 10);
+        drop(ends);
         let stored = clients
             .into_iter()
             .map(|client| client.join().expect("it ends well"));
@@ -219,9 +199,7 @@ fn a_disk_that_becomes_read_only_in_the_middle_refuses_until_it_can_be_written_a
 
 /// A server whose syncs take so long, each; nothing where that can't be arranged.
 fn slow_to_sync(delay: &str, further: &[&str]) -> Option<Server> {
-    let tried = command("strace").args(["-o", "/dev/null", "true"]).status();
-    if !tried.is_ok_and(|status| status.success()) {
-        skipped("strace can't be run here");
+    if !can_trace() {
         return None;
     }
     let calls = "fsync,fdatasync,syncfs";
@@ -312,6 +290,7 @@ fn what_others_wait_while_a_sync_takes_two_seconds() {
                     waiting.ok();
                 }
             });
+            let ends = OnDrop(|| ended.store(true, Ordering::Release));
             let mut client = server.client();
             let mut large = server.client();
             large.send(put("name=large\nend=explicit"));
@@ -338,7 +317,7 @@ fn what_others_wait_while_a_sync_takes_two_seconds() {
                     });
                 }
             }
-            ended.store(true, Ordering::Release);
+            drop(ends);
         });
         skipped(&format!(
             "a sync takes {delay} more: a refused name {}; PUT {}; 1 MiB {}",

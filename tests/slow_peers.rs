@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Server, Starter, wait_until};
+use common::{OnDrop, Server, Starter, wait_until};
 use drip::{Drip, Gone, Kind};
 
 /// Only what a whole crowd does in common: that each was told the right thing.
@@ -33,7 +33,9 @@ fn expect_told(gone: &[Gone], kinds: &[Kind]) {
 
 #[test]
 fn those_who_drip_a_header_or_stand_still_are_told_which_and_others_are_served_meanwhile() {
-    let timeouts = ["--header-timeout", "1s", "--stall-timeout", "1s"];
+    // Long beside the moment that this process may lose between a connect and its first bytes: who is
+    // slow only there would be told of a header.
+    let timeouts = ["--header-timeout", "5s", "--stall-timeout", "5s"];
     let server = Server::start(&timeouts);
     let before = server.descriptors_when_warm();
     let kinds = [Kind::Silent, Kind::Header, Kind::Stalled];
@@ -46,11 +48,12 @@ fn those_who_drip_a_header_or_stand_still_are_told_which_and_others_are_served_m
     let (go_on, standing) = (AtomicBool::new(true), AtomicUsize::new(0));
     let gone = thread::scope(|scope| {
         let dripping = scope.spawn(|| drip.run(server.address(), &go_on, &standing));
+        let ends = OnDrop(|| go_on.store(false, Ordering::Relaxed));
         wait_until("all have connected", || {
             standing.load(Ordering::Relaxed) == drip.count
         });
         server.client().upload("among them", &vec![7; 1 << 20]);
-        go_on.store(false, Ordering::Relaxed);
+        drop(ends);
         dripping.join().expect("it drips")
     });
     assert!(gone.len() >= drip.count);
@@ -88,6 +91,7 @@ fn a_fresh_upload_is_no_slower_than_twice_its_time_among_9_000_who_drip() {
         let (go_on, standing) = (AtomicBool::new(true), AtomicUsize::new(0));
         let (gone, stopped) = thread::scope(|scope| {
             let dripping = scope.spawn(|| drip.run(server.address(), &go_on, &standing));
+            let ends = OnDrop(|| go_on.store(false, Ordering::Relaxed));
             let stand = || standing.load(Ordering::Relaxed) == drip.count;
             wait_until("all have connected", stand);
             let (cpu, began) = (server.cpu_s(), Instant::now());
@@ -100,7 +104,7 @@ fn a_fresh_upload_is_no_slower_than_twice_its_time_among_9_000_who_drip() {
                 grown / drip.count as u64,
                 cpu * 100.0
             ));
-            go_on.store(false, Ordering::Relaxed);
+            drop(ends);
             let stopped = Instant::now();
             (dripping.join().expect("it drips"), stopped)
         });

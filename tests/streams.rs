@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 
 use common::{
     Cut, GUARD, Lines, PROGRAM, Proxy, Ran, Server, command, piecemeal, piecemeal_with_input,
-    signal, skipped,
+    signal, skipped, wait_until,
 };
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -239,9 +239,9 @@ fn a_sending_that_is_ended_in_the_middle_leaves_nothing_and_no_command() {
             assert_eq!(test_kill_process(command), Err(Errno::SRCH), "{which:?}");
         } else {
             // Nobody could end it; but nobody reads what it writes either, and it hears of that.
-            while test_kill_process(command).is_ok() && !is_dead(command) {
-                std::thread::yield_now();
-            }
+            wait_until("the command has ended", || {
+                test_kill_process(command).is_err() || is_dead(command)
+            });
         }
     }
     // It knows by now that these connections have ended: it says so before it stops.

@@ -30,6 +30,9 @@ use std::process::Stdio;
 
 use common::{GUARD, PROGRAM, command};
 
+/// How a program ends that has panicked.
+const PANICKED: i32 = 101;
+
 /// What a run printed, byte for byte.
 #[derive(Debug)]
 struct Printed {
@@ -38,24 +41,42 @@ struct Printed {
     err: Vec<u8>,
 }
 
-/// Runs the program with further variables, and something on standard input.
+impl Printed {
+    /// Expects that there was something to look at.
+    #[track_caller]
+    fn is_something(&self, what: &str) {
+        let shown = self.out.len() + self.err.len();
+        assert!(shown > 0, "{what}: nothing was shown");
+    }
+}
+
+/// Runs the program with further variables, and something on standard input. It ends by itself, and doesn't
+/// panic.
+#[track_caller]
 fn run<A: AsRef<OsStr>>(arguments: &[A], variables: &[(&str, &OsStr)], input: &[u8]) -> Printed {
     let mut command = command(PROGRAM);
     command.args(arguments).envs(variables.iter().copied());
-    let output = assert_cmd::Command::from_std(command)
-        .write_stdin(input)
-        .timeout(GUARD)
-        .output()
-        .expect("the program starts");
-    Printed {
+    let mut command = assert_cmd::Command::from_std(command);
+    printed(command.write_stdin(input))
+}
+
+#[track_caller]
+fn printed(command: &mut assert_cmd::Command) -> Printed {
+    let output = command.timeout(GUARD).output();
+    let output = output.expect("the program starts");
+    let printed = Printed {
         code: output.status.code(),
         out: output.stdout,
         err: output.stderr,
-    }
+    };
+    let has_ended = !matches!(printed.code, None | Some(PANICKED));
+    assert!(has_ended, "it panicked, or had to be ended: {printed:?}");
+    printed
 }
 
 /// Runs the program on a terminal, and gives all that came there. `None` where there is no
 /// `script` to make one.
+#[track_caller]
 fn run_on_terminal(arguments: &[OsString]) -> Option<Vec<u8>> {
     let there = command("script")
         .arg("--version")
@@ -76,8 +97,7 @@ fn run_on_terminal(arguments: &[OsString]) -> Option<Vec<u8>> {
         .args(["-q", "-e", "-c", &line, "/dev/null"])
         .envs(names.zip(arguments))
         .env("TERM", "xterm");
-    let output = script.stdin(Stdio::null()).output().expect("it starts");
-    Some(output.stdout)
+    Some(printed(&mut assert_cmd::Command::from_std(script)).out)
 }
 
 /// Whether every scalar is to be tried wherever that is possible.

@@ -27,9 +27,9 @@ pub(crate) use messages::{data, data_eof, data_header, digest, end, put, string}
 pub(crate) use proxy::{Cut, Proxy};
 pub(crate) use server::{Server, Starter};
 pub(crate) use tools::{
-    ClosedPort, Ran, command, piecemeal, piecemeal_with_input, signal, skipped,
+    ClosedPort, OnDrop, Ran, can_trace, command, piecemeal, piecemeal_with_input, signal, skipped,
 };
-pub(crate) use watching::wait_until;
+pub(crate) use watching::{comes_true, wait_until};
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_piecemeal");

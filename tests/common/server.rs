@@ -5,13 +5,14 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::{Client, Lines, PROGRAM, command, signal};
+use super::{Client, Lines, PROGRAM, comes_true, command, signal, skipped};
 
 /// How long a server whose lines are counted has to end by itself.
 const COUNTING: Duration = Duration::from_secs(5);
@@ -36,6 +37,8 @@ pub(crate) struct Starter {
 pub(crate) struct Server {
     child: Child,
     addresses: Vec<String>,
+    /// Whether it was started under a tracer.
+    is_traced: bool,
     home: TempDir,
     pub(crate) out: Lines,
     pub(crate) err: Lines,
@@ -78,10 +81,34 @@ impl Starter {
         self.home.path().to_owned()
     }
 
-    /// Runs it under another program, which is to end by becoming it.
+    /// Runs it under another program, which is to end by becoming it, or what it is under next.
     pub(crate) fn under(mut self, program: &[&str]) -> Starter {
-        self.before = program.iter().map(OsString::from).collect();
+        self.before.extend(program.iter().map(OsString::from));
         self
+    }
+
+    /// Gives it a folder that is a small disk of its own, made with these options, which nobody else sees
+    /// and which goes with it. Where none can be made, that is said.
+    pub(crate) fn on_small_disk(self, options: &str) -> Option<Starter> {
+        const UNSHARE: [&str; 4] = ["unshare", "-rm", "sh", "-c"];
+        static CAN: OnceLock<bool> = OnceLock::new();
+        let can = CAN.get_or_init(|| {
+            let tried = command(UNSHARE[0])
+                .args(&UNSHARE[1..])
+                .arg("mount -t tmpfs -o size=1m tmpfs /mnt")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            tried.is_ok_and(|status| status.success())
+        });
+        if !can {
+            skipped("no small disk can be made here");
+            return None;
+        }
+        let folder = self.home().join("stored");
+        let folder = folder.display();
+        let script = format!("mount -t tmpfs -o {options} tmpfs '{folder}' && exec \"$0\" \"$@\"");
+        Some(self.under(&[&UNSHARE[..], &[&script]].concat()))
     }
 
     /// Runs it with a limit, as `ulimit` takes it.
@@ -171,9 +198,11 @@ impl Starter {
             }
         };
         let err = Lines::of(child.stderr.take().expect("it is a pipe"));
+        let mut tracers = self.before.iter();
         let mut server = Server {
             child,
             addresses: Vec::new(),
+            is_traced: tracers.any(|word| word.to_string_lossy().contains("strace")),
             home: self.home,
             out,
             err,
@@ -250,8 +279,12 @@ impl Server {
         signal(&self.child, which);
     }
 
-    /// Has whoever traces it let it go, wherever it is held at that moment.
+    /// Has its tracer let it go, wherever it is held at that moment.
     pub(crate) fn end_tracing(&self) {
+        assert!(self.is_let_go(), "its tracer holds it still");
+    }
+
+    fn is_let_go(&self) -> bool {
         let tracer = || {
             let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
             let status = fs::read_to_string(status).ok()?;
@@ -264,9 +297,7 @@ impl Server {
             // It may have ended by itself, which is as good.
             let _ = rustix::process::kill_process(tracer, Signal::KILL);
         }
-        while tracer().is_some() {
-            std::thread::yield_now();
-        }
+        comes_true(|| tracer().is_none())
     }
 
     /// Waits until it has ended by itself. Its standard error ends then, which the guard of
@@ -309,8 +340,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // What a tracer holds doesn't even hear of its death.
-        self.end_tracing();
+        // What a tracer holds doesn't even hear of its death. Somebody else's, who may be looking at
+        // the whole suite, is left alone.
+        if self.is_traced {
+            self.is_let_go();
+        }
         if is_counted() {
             self.end_in_time();
         }

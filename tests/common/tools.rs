@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
@@ -87,6 +88,36 @@ impl ClosedPort {
 
 pub(crate) fn signal(child: &Child, which: Signal) {
     kill_process(Pid::from_child(child), which).expect("it runs");
+}
+
+/// Whether programs can be run under `strace` here, and their calls made to fail. Where they can't, that
+/// is said. It is tried once.
+pub(crate) fn can_trace() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    let can = *CAN.get_or_init(|| {
+        let inject = "inject=fsync:error=EIO:when=1";
+        let tried = command("strace")
+            .args(["-f", "-o", "/dev/null", "-e", inject, "true"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        tried.is_ok_and(|status| status.success())
+    });
+    if !can {
+        skipped("strace can't be run here");
+    }
+    can
+}
+
+/// Does something when it goes, also because its test fails: tells threads to end that the test would
+/// wait for otherwise.
+pub(crate) struct OnDrop<F: Fn()>(pub(crate) F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// Says that a test had nothing to test with here.

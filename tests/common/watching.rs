@@ -101,11 +101,19 @@ impl Server {
 
 /// Waits for something that can only be looked at, and is to come within the guard's time.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(comes_true(is_so), "it never came that {what}");
+}
+
+/// The same; whether it has come.
+pub(crate) fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < GUARD, "it never came that {what}");
+        if began.elapsed() > GUARD {
+            return false;
+        }
         // Only how often it is looked at; nothing is taken for granted after it.
         thread::sleep(Duration::from_millis(2));
     }
+    true
 }

@@ -48,7 +48,9 @@ const OUTER_SIZE: u64 = 76 << 20;
 /// A unit of what a disk's cache writes by itself.
 const PIECE: i64 = 4096;
 /// How often something is tried that a process which is just ending still holds.
-const TRIES: u32 = 400;
+pub(super) const TRIES: u32 = 400;
+/// How often what may be impossible here. Others may take the loop device that was free.
+pub(super) const FEW_TRIES: u32 = 10;
 
 impl Kind {
     pub(super) fn make(self) -> (&'static str, &'static [&'static str]) {
@@ -145,7 +147,7 @@ impl Blank {
             )?;
             let outer = folder.join("outer");
             fs::create_dir_all(&outer)?;
-            mount(&image, &outer, "loop")?;
+            mount(&image, &outer, "loop", TRIES)?;
             // Zeros too: what has its place already is written in place.
             let copied = outer.join("disk");
             run(
@@ -159,8 +161,8 @@ impl Blank {
         Ok(Blank { kind, cut, image })
     }
 
-    /// A disk with it, mounted.
-    pub(super) fn disk(&self, folder: &Path) -> io::Result<Disk> {
+    /// A disk with it, mounted after so many tries at most.
+    pub(super) fn disk(&self, folder: &Path, tries: u32) -> io::Result<Disk> {
         let disk = Disk {
             kind: self.kind,
             cut: self.cut,
@@ -173,18 +175,20 @@ impl Blank {
         fs::create_dir_all(&disk.mounted)?;
         fs::create_dir_all(&disk.outer)?;
         copy(&self.image, &disk.image)?;
-        disk.mount()?;
+        disk.mount(tries)?;
         Ok(disk)
     }
 }
 
 impl Disk {
-    fn mount(&self) -> io::Result<()> {
+    fn mount(&self, tries: u32) -> io::Result<()> {
+        let option = self.kind.option();
         match self.cut {
-            Cut::Log => mount(&self.image, &self.mounted, self.kind.option()),
+            Cut::Log => mount(&self.image, &self.mounted, option, tries),
             Cut::Cache => {
-                mount(&self.image, &self.outer, "loop")?;
-                mount(&self.outer.join("disk"), &self.mounted, self.kind.option())
+                mount(&self.image, &self.outer, "loop", tries)?;
+                let inner = mount(&self.outer.join("disk"), &self.mounted, option, tries);
+                inner.or_else(|why| unmount(&self.outer).and(Err(why)))
             }
         }
     }
@@ -222,7 +226,7 @@ impl Disk {
             Cut::Cache => {
                 unmount(&self.outer)?;
                 self.check(&self.image)?;
-                mount(&self.image, &self.outer, "loop")?;
+                mount(&self.image, &self.outer, "loop", TRIES)?;
             }
         }
         let disk = match self.cut {
@@ -235,7 +239,7 @@ impl Disk {
         if self.kind == Kind::Bare {
             self.asked = self.check(&disk)?;
         }
-        mount(&disk, &self.mounted, self.kind.option())
+        mount(&disk, &self.mounted, self.kind.option(), TRIES)
     }
 
     /// The file system as the cut left it, before any check; once it has recovered, if it keeps that.
@@ -271,21 +275,22 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     run("cp", ["--sparse=always".as_ref(), from, to])
 }
 
-fn mount(image: &Path, folder: &Path, options: &str) -> io::Result<()> {
-    patiently(|| run("mount", ["-o".as_ref(), options.as_ref(), image, folder]))
+fn mount(image: &Path, folder: &Path, options: &str, tries: u32) -> io::Result<()> {
+    let arguments = ["-o".as_ref(), options.as_ref(), image, folder];
+    patiently(tries, || run("mount", arguments))
 }
 
 fn unmount(folder: &Path) -> io::Result<()> {
-    patiently(|| run("umount", [folder]))
+    patiently(TRIES, || run("umount", [folder]))
 }
 
 /// Tries again while somebody who is just ending holds a device, or while somebody else has taken
 /// the one that was free.
-fn patiently(try_it: impl Fn() -> io::Result<()>) -> io::Result<()> {
-    let mut tries = 0;
+fn patiently(most: u32, try_it: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    let mut tries = 1;
     loop {
         match try_it() {
-            Err(_) if tries < TRIES => {
+            Err(_) if tries < most => {
                 tries += 1;
                 thread::sleep(Duration::from_millis(5));
             }

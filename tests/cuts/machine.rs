@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -35,26 +35,43 @@ pub(super) struct Boot {
 const DISGUISE: &str = "mount --bind \"$1\" /proc/meminfo && \
     mount --bind \"$2\" /proc/sys/kernel/random/boot_id && shift 2 && exec \"$@\"";
 
+/// What runs the program that is given to it next in a machine of its own.
+fn disguised(home: &Path, is_calm: bool, number: u64) -> io::Result<Command> {
+    let memory = home.join("meminfo");
+    let dirty = if is_calm { 64 } else { 1 << 20 };
+    fs::write(&memory, format!("Dirty: {dirty} kB\nWriteback: 0 kB\n"))?;
+    let id = home.join("boot_id");
+    fs::write(&id, format!("00000000-0000-4000-8000-{number:012}\n"))?;
+    // Whatever becomes of the trial, its servers don't outlive it.
+    let mut command = command("setpriv");
+    command.args([
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        DISGUISE,
+        "sh",
+    ]);
+    command.args([&memory, &id]);
+    Ok(command)
+}
+
+/// An error says that no such machine can be made here.
+pub(super) fn try_out(home: &Path) -> io::Result<()> {
+    let output = disguised(home, true, 0)?.arg("true").output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )),
+    }
+}
+
 impl Machine {
     pub(super) fn start(boot: &Boot, mounted: &Path, number: u64) -> io::Result<Machine> {
-        let memory = boot.home.join("meminfo");
-        let dirty = if boot.is_calm { 64 } else { 1 << 20 };
-        fs::write(&memory, format!("Dirty: {dirty} kB\nWriteback: 0 kB\n"))?;
-        let id = boot.home.join("boot_id");
-        fs::write(&id, format!("00000000-0000-4000-8000-{number:012}\n"))?;
-        // Whatever becomes of the trial, its servers don't outlive it.
-        let mut command = command("setpriv");
-        command.args([
-            "--pdeathsig",
-            "KILL",
-            "unshare",
-            "-m",
-            "sh",
-            "-c",
-            DISGUISE,
-            "sh",
-        ]);
-        command.args([&memory, &id]);
+        let mut command = disguised(&boot.home, boot.is_calm, number)?;
         if boot.lies {
             let syncs = "fsync,fdatasync,syncfs";
             command.args(["strace", "-D", "-f", "-qq", "-o", "/dev/null"]);

@@ -18,8 +18,9 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
+use crate::common::can_trace;
 use crate::load::{self, Again, Book, Found, Plan, files_in};
-use disk::{Blank, Cut, Disk};
+use disk::{Blank, Cut, Disk, FEW_TRIES, TRIES};
 use machine::{Boot, Machine};
 use rows::Row;
 
@@ -60,9 +61,11 @@ impl Home {
         let tmpfs = ["-t", "tmpfs", "cuts"].map(OsStr::new);
         system::run("mount", tmpfs.into_iter().chain([folder.path().as_ref()]))?;
         let home = Home(folder);
-        let disk = Blank::new(disk::Kind::Ext4, Cut::Log, home.path())?.disk(home.path())?;
+        let blank = Blank::new(disk::Kind::Ext4, Cut::Log, home.path())?;
+        let disk = blank.disk(home.path(), FEW_TRIES)?;
         system::shut_down(&disk.mounted)?;
         disk.unmount()?;
+        machine::try_out(home.path())?;
         Ok(home)
     }
 
@@ -80,8 +83,17 @@ impl Drop for Home {
 }
 
 impl Place {
+    /// An error says that this row can't be tried here: the file system's tools may be there, and the
+    /// kernel have none of it.
     pub(crate) fn new(home: &Home, row: &Row) -> io::Result<Place> {
-        let blank = |cut: &Cut| Ok((*cut, Blank::new(row.kind, *cut, home.path())?));
+        if row.lies && !can_trace() {
+            return Err(io::Error::other("no sync can be made to lie"));
+        }
+        let blank = |cut: &Cut| {
+            let blank = Blank::new(row.kind, *cut, home.path())?;
+            blank.disk(home.path(), FEW_TRIES)?.unmount()?;
+            Ok((*cut, blank))
+        };
         Ok(Place {
             home: home.path().to_owned(),
             blanks: row.cuts.iter().map(blank).collect::<io::Result<_>>()?,
@@ -95,7 +107,7 @@ impl Place {
         let (cut, blank) = &self.blanks[random.random_range(0..self.blanks.len())];
         let (clients, most) = row.load(&mut random);
         let plan = Plan::new(seed, &mut random, clients, most);
-        let (cut, mut disk) = (cut.name(), blank.disk(&self.home)?);
+        let (cut, mut disk) = (cut.name(), blank.disk(&self.home, TRIES)?);
         let keep = std::env::var_os("PIECEMEAL_CUTS_KEEP").map(PathBuf::from);
         disk.keeps = keep.is_some();
         let boot = self.boot(row, &plan, &disk);

@@ -15,7 +15,7 @@ pub(crate) struct Tally {
     /// Cuts that lost something or left something wrong, and which of them was the first.
     bad: u64,
     first: Option<u64>,
-    resumed: usize,
+    pub(crate) resumed: usize,
     set_back: usize,
     asked: u64,
 }

@@ -8,12 +8,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::common::{GUARD, Server, Starter, skipped};
+use crate::common::{Server, Starter, skipped, wait_until};
 
 /// Types of data whose length has one to four bytes, and the first size that is too large for each.
 pub(crate) const TYPES: [(&str, u64); 4] = [
@@ -265,17 +264,6 @@ fn assert_same(name: &str, got: &[u8], expected: &[u8]) {
         &got[same..got.len().min(same + 16)],
         &expected[same..expected.len().min(same + 16)],
     );
-}
-
-/// Looks again and again, since a folder has nothing that could tell of a change. Ends the test
-/// when it never comes true.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < GUARD, "this never came: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Bytes without a pattern, the same ones for the same seed.

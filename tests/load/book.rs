@@ -34,6 +34,8 @@ pub(crate) struct Sent {
     pub(crate) digest: String,
     pub(crate) begun: u64,
     pub(crate) outcome: Outcome,
+    /// Whether its receipt has the digest: one that was told has.
+    pub(crate) is_told: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,7 @@ impl Book {
             digest: digest(bytes),
             begun: self.clock.fetch_add(1, Ordering::SeqCst),
             outcome: if whole { Outcome::Open } else { Outcome::Never },
+            is_told: false,
         });
         sent.len() - 1
     }
@@ -101,6 +104,7 @@ impl Book {
             }
             let name = answer.key("name").unwrap_or_default().to_owned();
             upload.outcome = Outcome::Stored(name, now);
+            upload.is_told = answer.key("blake3").is_some();
             self.acknowledged.fetch_add(1, Ordering::Release);
             return true;
         }

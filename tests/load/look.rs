@@ -41,6 +41,9 @@ pub(crate) fn files_in(folder: &Path) -> io::Result<BTreeMap<String, Facts>> {
     Ok(files)
 }
 
+/// What a receipt or a line of the journal is about: a name, a size, and a digest where it has one.
+type About = (String, u64, String);
+
 impl Found {
     /// Compares each file with what was sent, and each receipt with the files.
     pub(crate) fn of(files: &BTreeMap<String, Facts>, book: &Book, plan: &Plan) -> Found {
@@ -91,7 +94,8 @@ impl Found {
         found
     }
 
-    /// Compares the receipts with the lines of a journal: each has its own.
+    /// Compares the receipts with the lines of a journal: each has its own, and no line is about what
+    /// can't be there.
     pub(crate) fn check_journal(
         &mut self,
         journal: &Path,
@@ -100,7 +104,8 @@ impl Found {
     ) {
         let text = fs::read(journal).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let mut lines: HashMap<(String, u64), usize> = HashMap::new();
+        let sent = book.sent();
+        let mut lines: HashMap<About, usize> = HashMap::new();
         // A line that nobody was told of may be cut off.
         let parsed = text
             .lines()
@@ -116,13 +121,36 @@ impl Found {
                 self.unrecorded.push(why);
             }
             let size = line["size"].as_u64().unwrap_or(u64::MAX);
-            *lines.entry((name, size)).or_default() += 1;
+            let digest = line["blake3"].as_str().unwrap_or_default().to_owned();
+            let is_it = |upload: &&Sent| {
+                let same = digest.is_empty() || digest == upload.digest;
+                same && upload.bytes.len() as u64 == size && may_be(upload, &name)
+            };
+            if !sent.iter().any(|upload| is_it(&upload)) {
+                let why = format!("a line of the journal is about nothing that was sent: {line}");
+                self.wrong.push(why);
+            }
+            *lines.entry((name, size, digest)).or_default() += 1;
         }
-        for upload in book.sent() {
-            if let Outcome::Stored(name, _) = upload.outcome
-                && !lines.contains_key(&(name.clone(), upload.bytes.len() as u64))
-            {
-                let why = format!("{name} was promised, and has no line in the journal");
+        let mut promised: HashMap<About, usize> = HashMap::new();
+        for upload in &sent {
+            if let Outcome::Stored(name, _) = &upload.outcome {
+                let digest = upload.is_told.then(|| upload.digest.clone());
+                let size = upload.bytes.len() as u64;
+                let about = (name.clone(), size, digest.unwrap_or_default());
+                *promised.entry(about).or_default() += 1;
+            }
+        }
+        for (about, receipts) in promised {
+            let (name, _, digest) = &about;
+            // What has a digest was sent by one alone, unless it is empty: then who sends it again is
+            // told of the file that is there, and one line is enough.
+            let wanted = if digest.is_empty() { receipts } else { 1 };
+            let found = lines.get(&about).copied().unwrap_or(0);
+            if found < wanted {
+                let why = format!(
+                    "{name} was promised {wanted} times, and has {found} lines in the journal"
+                );
                 self.unrecorded.push(why);
             }
         }

@@ -5,11 +5,13 @@
 //! attic. So in the end every file that was stored has to be somewhere, under its name.
 
 use std::collections::HashMap;
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -22,6 +24,8 @@ use crate::uploads::{Case, name_of};
 const AHEAD: u64 = 24;
 /// Most weapons for each upload.
 const MOST_EACH: u64 = 3;
+/// How often who has to wait looks whether that is over.
+pub(crate) const LOOK: Duration = Duration::from_micros(200);
 
 /// What attackers of one server share.
 #[derive(Debug)]
@@ -37,8 +41,11 @@ pub(crate) struct Battlefield {
     pub(crate) is_over: AtomicBool,
     /// Held while a folder is not where it belongs: two at that would put weapons back, and not it.
     pub(crate) folders: Mutex<()>,
-    /// So many weapons were made: their names are numbers.
+    /// So many weapons were to be made: their names are numbers.
     pub(crate) weapons: AtomicU64,
+    /// So many came to stand under a name that was free, and in the place of something.
+    pub(crate) placed: AtomicU64,
+    pub(crate) exchanged: AtomicU64,
 }
 
 /// What each thing in the attic was called where it was taken from.
@@ -50,6 +57,23 @@ struct Attacker<'a> {
     attic: OwnedFd,
     random: SmallRng,
     taken: Taken,
+}
+
+/// What a weapon came to a name for.
+enum Came {
+    ForSomething,
+    ForNothing,
+}
+
+/// Whether the file system of temporary folders exchanges files. Where it doesn't, there is no attack on
+/// what is there.
+pub(crate) fn can_exchange() -> bool {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let [one, other] = ["one", "other"].map(|name| home.path().join(name));
+    for path in [&one, &other] {
+        fs::write(path, "bytes").expect("written");
+    }
+    rustix::fs::renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).is_ok()
 }
 
 impl Battlefield {
@@ -71,8 +95,10 @@ impl Battlefield {
             let most = MOST_EACH * (self.at.load(Ordering::Relaxed) + AHEAD);
             if self.weapons.load(Ordering::Relaxed) < most {
                 attacker.strike();
+                thread::yield_now();
+            } else {
+                thread::sleep(LOOK);
             }
-            thread::yield_now();
         }
         attacker.taken
     }
@@ -148,16 +174,20 @@ impl Attacker<'_> {
     /// Puts a new weapon where a name is, or would be. What was there has the weapon's name then.
     fn swap_in(&mut self, folder: &OwnedFd, name: &str) -> Option<String> {
         let weapon = self.make_weapon()?;
-        self.exchange(&weapon, folder, name).ok()?;
+        let came = match self.exchange(&weapon, folder, name).ok()? {
+            Came::ForSomething => &self.field.exchanged,
+            Came::ForNothing => &self.field.placed,
+        };
+        came.fetch_add(1, Ordering::Relaxed);
         self.taken.insert(weapon.clone(), name.to_owned());
         Some(weapon)
     }
 
-    fn exchange(&self, weapon: &str, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
+    fn exchange(&self, weapon: &str, folder: &OwnedFd, name: &str) -> Result<Came, Errno> {
         let how = |flags| rustix::fs::renameat_with(&self.attic, weapon, folder, name, flags);
         match how(RenameFlags::EXCHANGE) {
-            Err(Errno::NOENT) => how(RenameFlags::NOREPLACE),
-            exchanged => exchanged,
+            Err(Errno::NOENT) => how(RenameFlags::NOREPLACE).map(|()| Came::ForNothing),
+            exchanged => exchanged.map(|()| Came::ForSomething),
         }
     }
 

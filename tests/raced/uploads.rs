@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use crate::attacker::Battlefield;
+use crate::attacker::{Battlefield, LOOK};
 use crate::canary::SECRET;
 use crate::common::{Client, Reply, data, data_header, digest, put, string};
 
@@ -56,7 +56,7 @@ pub(crate) fn send(to: &str, count: u64, field: &Battlefield) -> Outcome {
     for first in (0..count).step_by(usize::try_from(AHEAD).expect("it is small")) {
         field.at.store(first, Ordering::Relaxed);
         while field.weapons.load(Ordering::Relaxed) < first {
-            thread::yield_now();
+            thread::sleep(LOOK);
         }
         let numbers = first..count.min(first + AHEAD);
         let mut expected = Vec::new();

@@ -4,12 +4,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use crate::evil::{NO_UTF8, forgery, scalars, tricks};
 use crate::screen::Screen;
 use crate::{run, run_on_terminal, texts_for_arguments};
 
-/// Words that are put together with a text to make a command line. `@` stands for the text.
+/// Words that are put together with a text to make a command line. `@` stands for the text, and `%` for
+/// a folder.
 const LINES: [&[&str]; 27] = [
     &["@"],
     &["--@"],
@@ -18,7 +20,7 @@ const LINES: [&[&str]; 27] = [
     &["serve", "--flat=@"],
     &["serve", "--bind", "@"],
     &["serve", "--bind", "unix:/dev/null/@"],
-    &["serve", "--dir", "/dev/null/@"],
+    &["serve", "--dir", "/dev/null/@", "--bind", "127.0.0.1:0"],
     &["serve", "--max-size", "@"],
     &["serve", "--on-conflict", "@"],
     &["serve", "--config", "/dev/null/@"],
@@ -29,7 +31,7 @@ const LINES: [&[&str]; 27] = [
         "--bind",
         "127.0.0.1:0",
         "--dir",
-        "/dev/null/x",
+        "%",
     ],
     &["serve", "--dir", "@", "--print-config"],
     &["send", "--to", "@", "x"],
@@ -48,8 +50,9 @@ const LINES: [&[&str]; 27] = [
     &["completions", "@"],
 ];
 
-fn filled(line: &[&str], text: &OsStr) -> Vec<OsString> {
+fn filled(line: &[&str], text: &OsStr, folder: &Path) -> Vec<OsString> {
     let fill = |word: &&str| match word.split_once('@') {
+        None if *word == "%" => folder.into(),
         Some((before, behind)) => {
             let mut filled = OsString::from(before);
             filled.push(text);
@@ -82,6 +85,7 @@ fn all_in_one() -> OsString {
 #[test]
 fn words_of_the_command_line_are_shown_as_plain_text() {
     let screen = Screen::new();
+    let home = tempfile::tempdir().expect("a folder");
     for line in LINES {
         let few = [all_in_one(), tricks().concat().into(), forgery().into()];
         let words = if crate::takes_all() {
@@ -90,8 +94,9 @@ fn words_of_the_command_line_are_shown_as_plain_text() {
             few.to_vec()
         };
         for word in words {
-            let printed = run(&filled(line, &word), &[], b"");
+            let printed = run(&filled(line, &word, home.path()), &[], b"");
             let what = format!("{line:?}");
+            printed.is_something(&what);
             screen.takes(&what, &printed.out);
             screen.takes(&what, &printed.err);
         }
@@ -102,11 +107,14 @@ fn words_of_the_command_line_are_shown_as_plain_text() {
 #[test]
 fn words_of_the_command_line_are_shown_as_plain_text_on_a_terminal() {
     let screen = Screen::new();
+    let home = tempfile::tempdir().expect("a folder");
     for line in &LINES[..10] {
         for word in [tricks().concat(), forgery()] {
-            let Some(shown) = run_on_terminal(&filled(line, word.as_ref())) else {
+            let words = filled(line, word.as_ref(), home.path());
+            let Some(shown) = run_on_terminal(&words) else {
                 return;
             };
+            assert!(!shown.is_empty(), "{line:?}: nothing was shown");
             screen.takes_with_own_sequences(&format!("{line:?}"), &shown);
         }
     }
@@ -145,10 +153,9 @@ fn variables_are_shown_as_plain_text() {
                 let bind: &OsStr = "unix:/dev/null/x".as_ref();
                 let variables = [("PIECEMEAL_BIND", bind), (name, value.as_os_str())];
                 let printed = run(line, &variables, b"");
-                screen.takes(
-                    &format!("{name}, {line:?}"),
-                    &[printed.out, printed.err].concat(),
-                );
+                let what = format!("{name}, {line:?}");
+                printed.is_something(&what);
+                screen.takes(&what, &[printed.out, printed.err].concat());
             }
         }
     }
@@ -193,6 +200,7 @@ fn a_file_of_settings_is_shown_as_plain_text() {
             ];
             let printed = run(&arguments, &[], b"");
             let shown = text.escape_ascii().to_string();
+            printed.is_something(&shown);
             screen.takes(&shown, &[&printed.out[..], &printed.err].concat());
             if more == "--print-config" && printed.code == Some(0) {
                 // What is printed sets the same again.

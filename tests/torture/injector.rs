@@ -3,15 +3,16 @@
 //! Only the threads that a case is about are traced, and only from then on: what the server does at
 //! its start, and what its other threads do with the same call, is not counted.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::process::{Pid, Signal};
 
 use super::{Case, Scene};
-use crate::common::{Lines, command, signal};
+use crate::common::{Lines, command, signal, wait_until};
 
 /// A tracer at work.
 pub(super) struct Injector {
@@ -57,6 +58,19 @@ pub(crate) fn is_possible() -> bool {
     })
 }
 
+/// Whether this system has a call of this name: not all have all of them.
+pub(super) fn is_known(call: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    *known.entry(call.to_owned()).or_insert_with(|| {
+        let tried = command("strace")
+            .args(["-o", "/dev/null", "-e", &format!("trace={call}"), "true"])
+            .stderr(Stdio::null())
+            .status();
+        tried.is_ok_and(|status| status.success())
+    })
+}
+
 /// The threads of a process that have a name; `loop` is its first one.
 fn threads(process: Pid, name: &str) -> Vec<String> {
     let process = process.as_raw_nonzero().to_string();
@@ -77,12 +91,11 @@ impl Injector {
     pub(super) fn attach(process: Pid, case: &Case, home: &Path) -> Injector {
         let wanted = if case.thread == "bulk" { 2 } else { 1 };
         // A thread gives itself its name, and may not have got to that.
-        let threads = loop {
-            match threads(process, &case.thread) {
-                few if few.len() < wanted => std::thread::yield_now(),
-                all => break all,
-            }
-        };
+        let mut named = Vec::new();
+        wait_until("a thread has its name", || {
+            named = threads(process, &case.thread);
+            named.len() >= wanted
+        });
         let trace = home.join("injected");
         let Case {
             call, errno, when, ..
@@ -94,7 +107,7 @@ impl Injector {
         if case.scene == Scene::Linked {
             strace.args(["-e", "inject=renameat2:error=EINVAL"]);
         }
-        for thread in &threads {
+        for thread in &named {
             strace.args(["-p", thread]);
         }
         let mut strace = strace
@@ -102,7 +115,7 @@ impl Injector {
             .spawn()
             .expect("it was tried before");
         let said = Lines::of(strace.stderr.take().expect("it is a pipe"));
-        said.wait_for_many(threads.len(), |line| line.contains("attached"));
+        said.wait_for_many(named.len(), |line| line.contains("attached"));
         let call = format!("{call}(");
         Injector {
             strace,

@@ -53,6 +53,17 @@ impl Report {
         wrong.map(told).collect()
     }
 
+    /// How many there were.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Those whose call was not made so often.
+    pub(crate) fn unreached(&self) -> impl Iterator<Item = &Case> {
+        let unreached = self.0.iter().filter(|ended| ended.injected == 0);
+        unreached.map(|ended| &ended.case)
+    }
+
     /// Cases whose call was made to fail.
     pub(crate) fn reached(&self) -> usize {
         self.0.iter().filter(|ended| ended.injected > 0).count()

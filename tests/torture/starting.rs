@@ -5,7 +5,8 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use crate::common::{Server, Starter, signal};
+use super::injector::is_known;
+use crate::common::{Server, Starter, signal, skipped};
 
 /// The calls, by which errors, and which times. None of them is made by the loader of programs.
 const CALLS: &[(&str, &str, &[u32])] = &[
@@ -26,17 +27,25 @@ const CALLS: &[(&str, &str, &[u32])] = &[
     ("clone3", "EAGAIN", &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
 ];
 
+/// Calls that the C library makes or leaves: older ones start threads by `clone`, and some never ask for
+/// `clone3` again once it was refused.
+const LIBRARYS: &[&str] = &["clone3"];
+
 /// Starts a server for each of them; gives what went wrong.
 pub(crate) fn run() -> Vec<String> {
     thread::scope(|scope| {
-        let all = CALLS.iter().map(|(call, errno, whens)| {
+        let all = CALLS.iter().filter_map(|(call, errno, whens)| {
+            if !is_known(call) {
+                skipped(&format!("{call}: there is no such call here"));
+                return None;
+            }
             let one = move |when: &u32| {
                 let inject = format!("inject={call}:error={errno}:when={when}");
                 start(call, &inject)
                     .err()
                     .map(|why| format!("{inject}: {why}"))
             };
-            scope.spawn(move || whens.iter().filter_map(one).collect::<Vec<_>>())
+            Some(scope.spawn(move || whens.iter().filter_map(one).collect::<Vec<_>>()))
         });
         let all: Vec<_> = all.collect();
         let wrong = all
@@ -73,6 +82,12 @@ fn start(call: &str, inject: &str) -> Result<(), String> {
     ended(&mut server, if serves { 0 } else { 1 })?;
     match fs::read_to_string(&trace) {
         Ok(trace) if trace.contains("(INJECTED)") => Ok(()),
+        _ if LIBRARYS.contains(&call) => {
+            skipped(&format!(
+                "{inject}: this C library makes the call less often"
+            ));
+            Ok(())
+        }
         _ => Err("the call is not made so often".to_owned()),
     }
 }

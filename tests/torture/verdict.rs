@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use rustix::process::Pid;
 
 use super::load::{Outcome, Policy, Upload};
-use crate::common::{GUARD, Server, digest};
+use crate::common::{Server, comes_true, digest};
 
 /// The files that anybody can see in the server's folder.
 pub(super) fn visible(server: &Server) -> BTreeMap<String, Vec<u8>> {
@@ -189,17 +188,16 @@ pub(super) fn check_traces(
     before: &BTreeMap<String, usize>,
     left: impl Fn() -> Vec<String>,
 ) -> Vec<String> {
-    let began = Instant::now();
-    loop {
-        let (leaked, left) = (leaked(before, server.pid()), left());
-        if leaked.is_empty() && left.is_empty() {
-            return Vec::new();
-        }
-        if began.elapsed() > GUARD {
-            return vec![format!(
-                "left open: {leaked:?}; left in .piecemeal: {left:?}"
-            )];
-        }
-        std::thread::yield_now();
+    let mut found = (Vec::new(), Vec::new());
+    let all_gone = comes_true(|| {
+        found = (leaked(before, server.pid()), left());
+        found.0.is_empty() && found.1.is_empty()
+    });
+    if all_gone {
+        return Vec::new();
     }
+    let (leaked, left) = found;
+    vec![format!(
+        "left open: {leaked:?}; left in .piecemeal: {left:?}"
+    )]
 }
