@@ -23,22 +23,25 @@ fn span(trace: &[&str], call: &str, part: &str, from: usize) -> (usize, usize) {
     (begin, end.expect("a call ends"))
 }
 
+/// What is looked at of a commit.
+const CALLS: &str = "write,fsync,mkdirat,openat,openat2,linkat,renameat2,sendto";
+
 /// What a server asks the system for while its clients do something; nothing where that can't be
 /// traced.
 fn traced(scene: impl FnOnce(&Server)) -> Option<String> {
-    traced_with(&[], scene)
+    traced_with(CALLS, &[], scene)
 }
 
-/// The same, with further arguments of strace's.
-fn traced_with(further: &[&str], scene: impl FnOnce(&Server)) -> Option<String> {
+/// The same of other calls, with further arguments of strace's.
+fn traced_with(calls: &str, further: &[&str], scene: impl FnOnce(&Server)) -> Option<String> {
     if !can_trace() {
         return None;
     }
     let starter = Starter::new(&[]);
     let path = starter.home().join("trace");
     let file = path.to_str().expect("a temporary folder's path is text");
-    let calls = "trace=write,fsync,mkdirat,openat,openat2,linkat,renameat2,sendto";
-    let strace = ["strace", "-D", "-f", "-s", "99", "-o", file, "-e", calls];
+    let calls = format!("trace={calls}");
+    let strace = ["strace", "-D", "-f", "-s", "99", "-o", file, "-e", &calls];
     let mut server = starter.under(&[&strace[..], further].concat()).start();
     scene(&server);
     server.stop();
@@ -56,6 +59,8 @@ fn the_bytes_the_name_and_the_folder_are_synced_in_this_order_and_only_then_is_o
     };
     let trace: Vec<&str> = trace.lines().collect();
 
+    // What it tried when it started.
+    let (_, start) = span(&trace, "write", "listening on", 0);
     let written = span(&trace, "write", "the bytes of the file", 0);
     let synced = span(&trace, "fsync", "", written.1);
     let named = span(&trace, "linkat", "order.txt", synced.1);
@@ -67,13 +72,61 @@ fn the_bytes_the_name_and_the_folder_are_synced_in_this_order_and_only_then_is_o
     let said = span(&trace, "sendto", "durable=yes", kept.1);
     // Each begins after the one before has ended: that is what searching from its end means. And
     // nothing of the kind went before.
-    assert_eq!(span(&trace, "fsync", "", 0), synced);
+    assert_eq!(span(&trace, "fsync", "", start), synced);
     assert_eq!(span(&trace, "linkat", "order.txt", 0), named);
     assert_eq!(span(&trace, "sendto", "name=order.txt", 0), said);
     // The first sync is of what was written.
     let descriptor = trace[written.0].split(['(', ',']).nth(1);
     let file = format!("fsync({}", descriptor.expect("a descriptor"));
     assert!(trace[synced.0].contains(&file), "{trace:#?}");
+}
+
+/// Where no journal holds a folder and its files together, an inode that is used again while the disk
+/// still has an old name for it has two after a power cut, and its check takes one of them away.
+#[test]
+fn without_a_journal_a_name_is_off_the_disk_before_its_file_is_free() {
+    let Some(trace) = traced_with("openat,unlinkat,fsync,close", &[], |server| {
+        let bytes = [7; 1000];
+        let facts = format!("name=b\nsize={}\nupload=id", bytes.len());
+        let mut client = server.client();
+        client.send([put(facts), data(bytes)].concat());
+        assert_eq!(
+            [client.reply(), client.reply()].map(|it| it.status().to_owned()),
+            ["OK", "OK"]
+        );
+    }) else {
+        return;
+    };
+    let trace: Vec<&str> = trace.lines().collect();
+    let record = |line: &&str| line.contains("id.record\"");
+    let of_call = |call: &str, line: &str| line.contains(&format!(" {call}("));
+    let at = |from: usize, is: &dyn Fn(&str) -> bool| {
+        let found = (from..trace.len()).find(|index| is(trace[*index]));
+        found.unwrap_or_else(|| panic!("nothing of the kind after {from}: {trace:#?}"))
+    };
+    let removed = at(0, &|line| of_call("unlinkat", line) && record(&line));
+    let opened = trace[..removed]
+        .iter()
+        .rposition(|line| line.contains("O_PATH") && record(line));
+    let Some(opened) = opened else {
+        return match without_journals() {
+            true => panic!("it was not held: {trace:#?}"),
+            false => skipped("this file system has a journal"),
+        };
+    };
+    // "1234 openat(5, "id.record", O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_PATH) = 9"
+    let held = trace[opened].rsplit("= ").next().expect("it ended");
+    let folder = trace[removed].split(['(', ',']).nth(1).expect("a folder");
+    let synced = at(removed, &|line| line.contains(&format!(" fsync({folder})")));
+    let closed = at(opened, &|line| line.contains(&format!(" close({held})")));
+    assert!(synced < closed, "{trace:#?}");
+}
+
+/// Whether nothing on this machine has a journal of ext4's, and the tests' folders are on one.
+fn without_journals() -> bool {
+    const EXT: rustix::fs::FsWord = 0xef53;
+    let here = rustix::fs::statfs(&std::env::temp_dir()).expect("it is there");
+    here.f_type == EXT && fs::read_dir("/proc/fs/jbd2").map_or(true, |mut all| all.next().is_none())
 }
 
 /// How often a batch is sent that the server may sync by one call: it does so only while little
@@ -169,7 +222,8 @@ fn a_new_folder_is_synced_into_the_one_above_it_before_ok_is_said() {
         return;
     };
     let trace: Vec<&str> = trace.lines().collect();
-    let synced = span(&trace, "fsync", "", 0);
+    let (_, start) = span(&trace, "write", "listening on", 0);
+    let synced = span(&trace, "fsync", "", start);
     let made = span(&trace, "mkdirat", "\"b\"", synced.1);
     let named = span(&trace, "linkat", "\"order.txt\"", made.1);
     let said = span(&trace, "sendto", "durable=yes", named.1);
@@ -188,7 +242,7 @@ fn a_new_folder_is_synced_into_the_one_above_it_before_ok_is_said() {
         let kept = span(&trace, "fsync", &call, named.1);
         assert!(kept.1 < said.0, "{trace:#?}");
     }
-    assert_eq!(synced_folders(&trace), 3, "each of them once: {trace:#?}");
+    assert_eq!(synced_folders(&trace[start..]), 3, "each of them once: {trace:#?}");
 }
 
 #[test]
@@ -196,7 +250,7 @@ fn the_way_to_a_file_that_is_found_is_synced_before_anybody_is_told_that_it_is_t
     // By a question that goes before an upload, and by an upload that is whole.
     for (is_asked, telling) in [(true, "offset=9"), (false, "name=a/b/there")] {
         let mut folders = Vec::new();
-        let Some(trace) = traced_with(&["-y"], |server| {
+        let Some(trace) = traced_with(CALLS, &["-y"], |server| {
             let paths = ["a/b/there", "a/b", "a", ""].map(|path| server.path(path));
             let paths = paths.iter().map(|path| path.to_string_lossy().into_owned());
             folders = paths
