@@ -125,7 +125,7 @@ fn without_a_journal_a_name_is_off_the_disk_before_its_file_is_free() {
 /// Whether nothing on this machine has a journal of ext4's, and the tests' folders are on one.
 fn without_journals() -> bool {
     const EXT: rustix::fs::FsWord = 0xef53;
-    let here = rustix::fs::statfs(&std::env::temp_dir()).expect("it is there");
+    let here = rustix::fs::statfs(std::env::temp_dir()).expect("it is there");
     here.f_type == EXT && fs::read_dir("/proc/fs/jbd2").map_or(true, |mut all| all.next().is_none())
 }
 
