@@ -242,7 +242,11 @@ fn a_new_folder_is_synced_into_the_one_above_it_before_ok_is_said() {
         let kept = span(&trace, "fsync", &call, named.1);
         assert!(kept.1 < said.0, "{trace:#?}");
     }
-    assert_eq!(synced_folders(&trace[start..]), 3, "each of them once: {trace:#?}");
+    assert_eq!(
+        synced_folders(&trace[start..]),
+        3,
+        "each of them once: {trace:#?}"
+    );
 }
 
 #[test]
