@@ -99,12 +99,6 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 impl Row {
-    /// Whether its file system keeps all that was promised, every time: docs/RELIABILITY.md says what
-    /// ext4 without a journal may lose.
-    pub(crate) fn keeps_all(&self) -> bool {
-        self.kind != Kind::Bare
-    }
-
     /// How many clients, and the most bytes of a file.
     pub(super) fn load(&self, random: &mut SmallRng) -> (u64, usize) {
         match self.load {

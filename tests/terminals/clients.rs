@@ -67,7 +67,12 @@ fn a_hostile_servers_replies_reach_no_terminal_raw() {
             if matches!(place, Place::Text | Place::Name) {
                 // Each reply is to one of the files, and a forged key or digest makes no name of it.
                 let sent: usize = replies.iter().map(Vec::len).sum();
-                assert!(told > sent / 2, "{what}: replies are shown: {told}");
+                // A file whose bytes went ahead has two replies, and the first is told: some of the
+                // texts, and how many of them depends on who was faster.
+                assert!(
+                    told > sent / 8,
+                    "{what}: replies are shown: {told} of {sent}"
+                );
             }
         }
     }
