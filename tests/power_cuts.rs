@@ -23,7 +23,7 @@ use cuts::rows::{ROWS, Row};
 use cuts::tally::Tally;
 use cuts::{Home, Place};
 
-/// Cuts of each row where nothing else is said, and of most rows in the suite.
+/// Cuts of each row where nothing else is said, and of each row in the suite.
 const CUTS: u64 = 100;
 const FEW: u64 = 2;
 /// So many of all rows together that some uploads certainly were gone on with.
