@@ -287,6 +287,11 @@ fn run_one(case: &Case) -> Ended {
     check_end(&mut server, &mut wrong);
     check_restart(server, &visible, &uploads, may_rest, &mut wrong);
     if !wrong.is_empty() {
+        let outcomes = uploads.iter().map(|it| (&it.name, &it.outcome));
+        let outcomes: Vec<_> = outcomes
+            .filter(|(_, it)| !matches!(it, Outcome::Stored(_)))
+            .collect();
+        wrong.push(format!("not stored: {outcomes:?}"));
         wrong.push(format!("injected: {injected:#?}"));
     }
     ended.wrong = wrong;

@@ -103,7 +103,7 @@ pub(super) const ROWS: &[Row] = &[
     row(("loop", "openat2"), &["EMFILE", "ENFILE", "EIO", "EACCES", "ENOMEM"], SOME, PLAIN, Refusal),
     row(("loop", "openat2"), &["ENOSYS"], SOME, PLAIN, Nothing),
     row(("loop", "newfstatat"), BROKEN, SOME, PLAIN, Refusal),
-    row(("loop", "fstatfs"), &["EIO", "ENOSYS"], SOME, PLAIN, Refusal),
+    row(("loop", "fstatfs"), &["EIO", "ENOSYS"], SOME, PLAIN, Either),
     row(("loop", "fallocate"), &["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EPERM"], SOME, PLAIN, Refusal),
     row(("loop", "fallocate"), &["EOPNOTSUPP", "ENOSYS", "EINTR"], TWICE, PLAIN, Nothing),
     row(("loop", "pipe2"), &["EMFILE", "ENFILE"], SOME, PLAIN, Nothing),
@@ -113,7 +113,7 @@ pub(super) const ROWS: &[Row] = &[
     row(("loop", "write"), &["ENOSPC", "EDQUOT", "EFBIG", "EIO"], TEN_AND_ALWAYS, JOURNAL, Refusal),
     row(("loop", "write"), &["EINTR"], TEN, JOURNAL, Nothing),
     // The committer.
-    row(("committer", "pread64"), BROKEN, SOME, PLAIN, Refusal),
+    row(("committer", "pread64"), BROKEN, SOME, PLAIN, Either),
     row(("committer", "pread64"), &["EINTR"], TWICE, PLAIN, Nothing),
     row(("committer", "fchmod"), &["EPERM", "EIO", "EROFS"], ONCE, PLAIN, Refusal),
     row(("committer", "utimensat"), &["EPERM", "EIO", "EROFS"], ONCE, PLAIN, Refusal),
@@ -136,7 +136,9 @@ pub(super) const ROWS: &[Row] = &[
     row(("committer", "openat"), &["EMFILE", "ENFILE", "EIO", "EACCES", "ENOMEM"], TEN_AND_ALWAYS, PLAIN, Either),
     row(("committer", "newfstatat"), BROKEN, SOME, BOTH, EitherOrUnknown),
     row(("committer", "fstat"), BROKEN, SOME, BOTH, EitherOrUnknown),
-    row(("committer", "statx"), BROKEN, SOME, &[Plain, Journal], Either),
+    row(("committer", "statx"), BROKEN, SOME, PLAIN, Either),
+    // Behind a name, a journal that can't be looked at is one that can't be written to.
+    row(("committer", "statx"), BROKEN, SOME, &[Journal], FailureOrNothing),
     row(("committer", "flock"), &["ENOLCK", "EAGAIN"], SOME, PLAIN, Either),
     row(("committer", "unlinkat"), &["EIO", "EACCES", "EROFS"], SOME, BOTH, Nothing),
     row(("committer", "linkat"), DISK, SOME, LINKED, Refusal),
