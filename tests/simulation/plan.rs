@@ -20,7 +20,7 @@ const BAD_NAMES: &[&str] = &[
 ];
 
 /// In about so many pieces does what a client sends come at most.
-const PIECES: usize = 200;
+const PIECES: usize = 100;
 
 /// A whole world.
 #[derive(Clone, Debug)]

@@ -82,7 +82,7 @@ impl Script {
     fn add(&mut self, item: &Item) {
         let body = item.content.bytes();
         let size = body.len() as u64;
-        let receipt = Due::Receipt(size, item.content.digest());
+        let receipt = Due::Receipt(size, item.content.digest);
         let kind = Type::data_for(size);
         let put = Put {
             name: item.name.clone(),
@@ -125,7 +125,11 @@ impl Script {
                 let is_right = item.kind == Kind::Explicit;
                 let end = End {
                     size: Some(size),
-                    digest: Some(if is_right { digest(body) } else { digest(b"") }),
+                    digest: Some(if is_right {
+                        item.content.digest
+                    } else {
+                        digest(b"")
+                    }),
                 };
                 let due = if is_right {
                     receipt
