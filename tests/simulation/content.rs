@@ -1,6 +1,7 @@
 //! What is in the files: pieces of one block of random bytes, so that a content costs nothing to
 //! make, and none is a part of another by chance.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use piecemeal::proto::Digest;
@@ -17,7 +18,7 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// The bytes of one file. Their digest is taken once, since everybody asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Content {
     from: usize,
     pub(crate) size: usize,
@@ -42,6 +43,12 @@ impl Content {
 
     pub(crate) fn bytes(self) -> &'static [u8] {
         &BYTES[self.from..][..self.size]
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes from {}", self.size, self.from)
     }
 }
 

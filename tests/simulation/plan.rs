@@ -1,7 +1,9 @@
 //! What a world is to consist of, as data: made from a seed, and then no longer in need of it, so
 //! that a world that fails can be made smaller piece by piece.
 
-use piecemeal::proto::Conflict;
+use std::time::Duration;
+
+use piecemeal::proto::{Conflict, Deadlines};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -32,6 +34,8 @@ pub(crate) struct Plan {
     /// Descriptors that the server may use, and bytes a second that it may read.
     pub(crate) descriptors: usize,
     pub(crate) rate: Option<u64>,
+    /// How long a peer may stand still.
+    pub(crate) deadlines: Deadlines,
     pub(crate) clients: Vec<ClientPlan>,
     pub(crate) faults: Vec<Fault>,
 }
@@ -100,8 +104,16 @@ pub(crate) enum Kind {
     Explicit,
     /// The same with another's digest.
     WrongDigest,
+    /// The same with a size in END that isn't the upload's.
+    WrongSize,
+    /// The same with more DATA than its PUT said.
+    TooMuch,
     /// DATA that isn't as long as its PUT said.
     WrongLength,
+    /// So many unnamed files, or messages that are refused, that the server reads no more of them
+    /// before it has got rid of some replies.
+    ManyFiles,
+    ManyRefused,
     /// No message: the last of a script.
     BadType,
     /// A body that its sender cuts off: the last of a script.
@@ -111,7 +123,10 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether the server may store what it sends.
     pub(crate) fn may_be_stored(self) -> bool {
-        matches!(self, Kind::Named | Kind::Unnamed | Kind::Explicit)
+        matches!(
+            self,
+            Kind::Named | Kind::Unnamed | Kind::Explicit | Kind::ManyFiles
+        )
     }
 }
 
@@ -128,9 +143,14 @@ impl Plan {
         };
         let descriptors = match rng.random_range(0..3) {
             0 => rng.random_range(2..8),
-            _ => rng.random_range(8..40),
+            1 => rng.random_range(8..40),
+            _ => rng.random_range(8..200),
         };
         let rate = (rng.random_range(0..8) == 0).then(|| 1 << rng.random_range(17..24));
+        let deadlines = match rng.random_range(0..3) {
+            0 => short_deadlines(rng),
+            _ => Deadlines::default(),
+        };
         let clients: Vec<ClientPlan> = (0..clients)
             .map(|id| ClientPlan::new(id, conflict, rng))
             .collect();
@@ -141,6 +161,7 @@ impl Plan {
             is_durable,
             descriptors,
             rate,
+            deadlines,
             clients,
             faults,
         }
@@ -226,6 +247,17 @@ impl File {
     }
 }
 
+/// Shorter than a slow disk may take for a commit, and longer than anybody needs who isn't disturbed.
+fn short_deadlines(rng: &mut SmallRng) -> Deadlines {
+    let mut seconds = |most| Some(Duration::from_secs(rng.random_range(4..most)));
+    Deadlines {
+        header: seconds(10),
+        stall: seconds(60),
+        idle: seconds(60),
+        ..Deadlines::default()
+    }
+}
+
 /// Most files are small; one in sixty is too large to run ahead of its commit.
 fn size(rng: &mut SmallRng) -> usize {
     match rng.random_range(0..60) {
@@ -238,6 +270,7 @@ fn size(rng: &mut SmallRng) -> usize {
 }
 
 fn script(id: usize, count: usize, rng: &mut SmallRng) -> Vec<Item> {
+    // The last two end a script.
     let kinds = [
         Kind::Named,
         Kind::Named,
@@ -248,21 +281,33 @@ fn script(id: usize, count: usize, rng: &mut SmallRng) -> Vec<Item> {
         Kind::Explicit,
         Kind::Explicit,
         Kind::WrongDigest,
+        Kind::WrongSize,
+        Kind::TooMuch,
         Kind::WrongLength,
         Kind::BadType,
         Kind::Truncated,
     ];
+    // One script in thirty floods the server.
+    let many = [Kind::ManyFiles, Kind::ManyRefused][rng.random_range(0..2)];
+    let floods = (rng.random_range(0..30) == 0).then(|| rng.random_range(0..2 * count));
     let mut items: Vec<Item> = Vec::new();
     for number in 0..2 * count {
         let is_last = number + 1 == 2 * count;
-        let some = if is_last { 12 } else { 10 };
-        let kind = kinds[rng.random_range(0..some)];
+        let some = kinds.len() - if is_last { 0 } else { 2 };
+        let kind = match floods {
+            Some(at) if at == number => many,
+            _ => kinds[rng.random_range(0..some)],
+        };
         let name = match kind {
             Kind::BadName => BAD_NAMES[rng.random_range(0..BAD_NAMES.len())].to_owned(),
             _ => format!("s{id}-{number}.bin"),
         };
         // At least so long that no two are alike by chance.
-        let content = Content::new(size(rng).max(16), rng);
+        let size = match kind {
+            Kind::ManyFiles | Kind::ManyRefused => 16,
+            _ => size(rng).max(16),
+        };
+        let content = Content::new(size, rng);
         items.push(Item {
             kind,
             name,

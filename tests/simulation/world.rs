@@ -65,6 +65,7 @@ impl World {
         }
         let rules = Rules {
             conflict: plan.conflict,
+            deadlines: plan.deadlines,
             ..Rules::default()
         };
         World {
@@ -250,6 +251,9 @@ impl World {
         if did {
             self.now = self.now + little;
             return Ok(());
+        }
+        if let Some(server) = &self.server {
+            server.is_punctual()?;
         }
         let now = self.now;
         let wires = self.wires.iter().filter_map(|wire| wire.borrow().next());
