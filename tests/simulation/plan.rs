@@ -24,6 +24,9 @@ const BAD_NAMES: &[&str] = &[
 /// In about so many pieces does what a client sends come at most.
 const PIECES: usize = 100;
 
+/// Where so few bytes are sent in all, the server may read very slowly.
+const SLOWLY: usize = 1 << 16;
+
 /// A whole world.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -96,6 +99,8 @@ pub(crate) enum Kind {
     Unnamed,
     /// A name that is refused, and the DATA behind it.
     BadName,
+    /// A name that is followed by one that is refused, before any DATA.
+    Replaced,
     /// A name that is no text.
     NotText,
     /// An END that ends nothing.
@@ -146,7 +151,6 @@ impl Plan {
             1 => rng.random_range(8..40),
             _ => rng.random_range(8..200),
         };
-        let rate = (rng.random_range(0..8) == 0).then(|| 1 << rng.random_range(17..24));
         let deadlines = match rng.random_range(0..3) {
             0 => short_deadlines(rng),
             _ => Deadlines::default(),
@@ -154,6 +158,12 @@ impl Plan {
         let clients: Vec<ClientPlan> = (0..clients)
             .map(|id| ClientPlan::new(id, conflict, rng))
             .collect();
+        // So slow that who waits for a turn would be too slow for the rules, where little is sent.
+        let least = match clients.iter().map(ClientPlan::bytes).sum() {
+            0..SLOWLY => 10,
+            _ => 17,
+        };
+        let rate = (rng.random_range(0..8) == 0).then(|| 1 << rng.random_range(least..24));
         let faults = Fault::some(clients.len(), is_durable, rng);
         Plan {
             seed,
@@ -187,18 +197,22 @@ impl ClientPlan {
             _ => Does::Send((0..count).map(|_| File::new(conflict, rng)).collect()),
         };
         let seed = rng.random();
-        let bytes: usize = match &does {
-            Does::Send(files) => files.iter().map(|it| it.content.size).sum(),
-            Does::Script(items) => items.iter().map(|it| it.content.size).sum(),
-        };
-        // Small enough for very many pieces is small enough.
-        let window = window.max(bytes / PIECES);
-        ClientPlan {
+        let mut plan = ClientPlan {
             id,
             seed,
             delay,
             window,
             does,
+        };
+        // Small enough for very many pieces is small enough.
+        plan.window = window.max(plan.bytes() / PIECES);
+        plan
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.does {
+            Does::Send(files) => files.iter().map(|it| it.content.size).sum(),
+            Does::Script(items) => items.iter().map(|it| it.content.size).sum(),
         }
     }
 
@@ -276,6 +290,7 @@ fn script(id: usize, count: usize, rng: &mut SmallRng) -> Vec<Item> {
         Kind::Named,
         Kind::Unnamed,
         Kind::BadName,
+        Kind::Replaced,
         Kind::NotText,
         Kind::StrayEnd,
         Kind::Explicit,

@@ -9,7 +9,7 @@ use super::plan::{Item, Kind};
 
 /// More files than may run ahead of their commits, and more refusals than may be unread.
 const MANY_FILES: usize = 80;
-const MANY_REFUSED: usize = 600;
+const MANY_REFUSED: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Script {
@@ -103,9 +103,12 @@ impl Script {
                 );
             }
             Kind::Unnamed => self.message(kind, body, What::Data, receipt),
-            Kind::BadName | Kind::NotText => {
+            Kind::BadName | Kind::NotText | Kind::Replaced => {
+                if item.kind == Kind::Replaced {
+                    self.message(Type::String, item.name.as_bytes(), What::Name, Due::Ok);
+                }
                 let (name, code) = match item.kind {
-                    Kind::NotText => (&b"\xff\xfe"[..], Code::BadText),
+                    Kind::NotText | Kind::Replaced => (&b"\xff\xfe"[..], Code::BadText),
                     _ => (item.name.as_bytes(), Code::BadName),
                 };
                 self.message(Type::String, name, What::Name, Due::Err(code));

@@ -160,7 +160,7 @@ impl Sending {
             let left = file.content.size - self.parted;
             if left == 0 {
                 let digest = self.link.rng.random::<bool>();
-                let digest = digest.then(|| file.content.digest);
+                let digest = digest.then_some(file.content.digest);
                 self.sender.end_stream(digest, now);
             } else {
                 let part = self.link.amount().min(left);
