@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use piecemeal::proto::limits::{RUN_AHEAD_MOST, RUN_AHEAD_SIZE};
 use piecemeal::proto::{Answer, Digest, Moment, Receipt};
 use piecemeal::session::BUDGET;
 
@@ -18,6 +19,18 @@ use super::wire::Wire;
 /// where nothing that is answered here is longer than this.
 const KEPT_MOST: usize = 16 << 10;
 const REPLIES_MOST: usize = (16 << 10) + 64 * 512;
+/// Messages of one visit: each costs 4 KiB of the budget, and a visit may pump thrice.
+const MESSAGES_MOST: u64 = 3 * (BUDGET as u64 / 4096 + 1);
+
+/// What a visit consisted of, and left.
+pub(crate) struct Visited {
+    /// Bytes that the session read, and messages that it began.
+    pub(crate) moved: u64,
+    pub(crate) messages: u64,
+    /// Bytes that it has read and not used, and those that it has to say.
+    pub(crate) held: (usize, usize),
+    pub(crate) is_busy: bool,
+}
 
 /// Everything that is known of what was sent and what was promised.
 #[derive(Debug)]
@@ -83,26 +96,33 @@ impl Checks {
         }
     }
 
-    /// A session was visited: it holds so many bytes, has moved so many, and so many files may be
-    /// open for all of them.
+    /// A session was visited, and so many files may be open for all of them.
     pub(crate) fn visited(
         &mut self,
         wire: &mut Wire,
         core: &mut Core,
-        ((kept, unsent), moved, files): ((usize, usize), u64, usize),
+        visit: Visited,
+        files: usize,
     ) {
         let client = wire.client;
+        let (kept, unsent) = visit.held;
         if kept > KEPT_MOST || unsent > REPLIES_MOST {
             let why = format!("a session of {client} holds {kept} and {unsent} bytes");
             self.fail(why);
         }
         // A visit may pump once more when it finds its upload taken, and when its time is up.
-        if moved > 3 * BUDGET as u64 {
-            self.fail(format!("{moved} bytes in one visit of {client}"));
+        let (moved, messages) = (visit.moved, visit.messages);
+        if moved > 3 * BUDGET as u64 || messages > MESSAGES_MOST {
+            let why = format!("{moved} bytes and {messages} messages in one visit of {client}");
+            self.fail(why);
         }
         if core.open.len() > files {
             let open = core.open.len();
             self.fail(format!("{open} files are open, and {files} were counted"));
+        }
+        self.uploads(wire, core, visit.is_busy);
+        if wire.written.is_empty() {
+            return;
         }
         let written = std::mem::take(&mut wire.written);
         let mut rest = &written[..];
@@ -121,13 +141,36 @@ impl Checks {
         wire.written = rest.to_vec();
     }
 
+    /// Looks at what a session has open.
+    fn uploads(&mut self, wire: &Wire, core: &Core, is_busy: bool) {
+        let Some(token) = wire.token else { return };
+        let (mut open, mut complete, mut large) = (0, 0, false);
+        for upload in core.uploads_of(token.to_raw()) {
+            if large {
+                let why = format!("client {} has overtaken its large upload", wire.client);
+                self.fail(why);
+            }
+            open += 1;
+            complete += usize::from(upload.is_complete);
+            large |= upload.is_complete && upload.written > RUN_AHEAD_SIZE;
+        }
+        if open > 0 && !is_busy || complete > RUN_AHEAD_MOST {
+            let client = wire.client;
+            let why = format!("client {client} has {open} uploads open, {complete} complete");
+            self.fail(format!("{why}; is busy: {is_busy}"));
+        }
+    }
+
     /// Looks at a reply the moment it is written: what it says must be true already.
-    fn said(&mut self, text: &str, wire: &Wire, core: &Core) {
+    fn said(&mut self, text: &str, wire: &mut Wire, core: &Core) {
         self.tell(|| format!("   server to {}: {}", wire.client, first_line(text)));
         self.figures.add("replies", 1);
         match Answer::parse(text) {
             Answer::Ok { receipt, offset } => match receipt {
-                Some(receipt) => self.promised(receipt),
+                Some(receipt) => {
+                    wire.is_owed = false;
+                    self.promised(receipt);
+                }
                 None => {
                     let token = wire.token.map_or(0, |token| token.to_raw());
                     let safe = core.safe.get(&token).copied().unwrap_or(0);
@@ -139,6 +182,11 @@ impl Checks {
             },
             Answer::Refused(refusal) => {
                 self.figures.add("replies that refuse", 1);
+                if wire.is_owed && refusal.word == "shutdown" {
+                    let why = format!("client {} had time for its upload", wire.client);
+                    self.fail(why);
+                }
+                wire.is_owed = false;
                 if refusal.word == "timeout" && !wire.is_disturbed {
                     let why = format!("client {} is blamed: {text:?}", wire.client);
                     self.fail(why);

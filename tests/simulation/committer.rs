@@ -55,6 +55,9 @@ impl Core {
             is_synced: false,
             outcome: Outcome::Unknown,
         };
+        if let Some(open) = self.open.get_mut(&number) {
+            open.is_complete = true;
+        }
         // A large one is synced beside the batches, so that they don't wait for it.
         match seal.size > SMALL {
             true => self.add(Work::Sync(job)),

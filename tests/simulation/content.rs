@@ -1,6 +1,7 @@
 //! What is in the files: pieces of one block of random bytes, so that a content costs nothing to
 //! make, and none is a part of another by chance.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use piecemeal::proto::Digest;
@@ -16,32 +17,38 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
     bytes
 });
 
-/// The bytes of one file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The bytes of one file. Their digest is taken once, since everybody asks for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Content {
     from: usize,
     pub(crate) size: usize,
+    pub(crate) digest: Digest,
 }
 
 impl Content {
     /// So many bytes, from anywhere.
     pub(crate) fn new(size: usize, rng: &mut SmallRng) -> Content {
-        let from = rng.random_range(0..=BLOCK - size);
-        Content { from, size }
+        Content::at(rng.random_range(0..=BLOCK - size), size)
+    }
+
+    fn at(from: usize, size: usize) -> Content {
+        let digest = digest(&BYTES[from..][..size]);
+        Content { from, size, digest }
     }
 
     /// The first half of it.
     pub(crate) fn halved(self) -> Content {
-        let size = self.size / 2;
-        Content { size, ..self }
+        Content::at(self.from, self.size / 2)
     }
 
     pub(crate) fn bytes(self) -> &'static [u8] {
         &BYTES[self.from..][..self.size]
     }
+}
 
-    pub(crate) fn digest(self) -> Digest {
-        digest(self.bytes())
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes from {}", self.size, self.from)
     }
 }
 

@@ -49,6 +49,9 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) order: Order,
+    pub(crate) connection: usize,
+    /// Whether it is being committed.
+    pub(crate) is_complete: bool,
     /// Its file, once that is open.
     pub(crate) inode: Option<usize>,
     pub(crate) written: u64,
@@ -152,10 +155,12 @@ impl Core {
         }))
     }
 
-    pub(crate) fn open(&mut self, order: &Order, inode: Option<usize>) -> u64 {
+    pub(crate) fn open(&mut self, order: &Order, inode: Option<usize>, key: Key) -> u64 {
         self.uploads += 1;
         let open = Open {
             order: order.clone(),
+            connection: key.connection,
+            is_complete: false,
             inode,
             written: 0,
             reserved: order.size.unwrap_or(0),
@@ -194,6 +199,12 @@ impl Core {
 }
 
 impl Core {
+    /// A connection's uploads, oldest first.
+    pub(crate) fn uploads_of(&self, connection: usize) -> impl Iterator<Item = &Open> {
+        let open = self.open.values();
+        open.filter(move |open| open.connection == connection)
+    }
+
     pub(crate) fn upload(&mut self, upload: &Upload) -> &mut Open {
         let number = upload.number();
         self.open.get_mut(&number).expect("it is open")

@@ -2,7 +2,7 @@
 //! looked at afterwards. `src/server/hub.rs` and `src/server/accepting.rs` are what it stands for.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use piecemeal::reactor::{Handler, Readiness, Token, Visit};
 use piecemeal::session::{CLAIM, Note, Session, Splice, Surroundings};
 use piecemeal::store::{Done, Store};
 
-use super::checks::Checks;
+use super::checks::{Checks, Visited};
 use super::server::{Entry, Loop, Phase, Setting, Talk};
 use super::store::ModelStore;
 use super::wire::{Socket, Wire};
@@ -34,6 +34,11 @@ pub(crate) struct Hub {
     pub(super) wires: Vec<Rc<RefCell<Wire>>>,
     /// A connection that is gone: an event may still come for it.
     pub(super) gone: Option<Token>,
+    /// What each session waits for at the longest.
+    pub(super) deadlines: BTreeMap<usize, Moment>,
+    /// Bytes that were read since the start.
+    pub(super) read: u64,
+    pub(super) started: Moment,
     pub(super) checks: Rc<RefCell<Checks>>,
 }
 
@@ -69,6 +74,7 @@ impl Hub {
         work: impl FnOnce(&mut Talk, &mut Surroundings<'_, ModelStore>) -> R,
     ) -> R {
         let before = wire.borrow().up.read;
+        let began = self.counters.snapshot().messages;
         let mut around = Surroundings {
             store: &mut self.store,
             scratch: &mut self.scratch,
@@ -84,11 +90,27 @@ impl Hub {
         let result = work(session, &mut around);
         self.notes.clear();
         let moved = wire.borrow().up.read - before;
+        let visit = Visited {
+            moved,
+            messages: self.counters.snapshot().messages - began,
+            held: session.held(),
+            is_busy: session.is_busy(),
+        };
         let core = &mut *self.store.0.borrow_mut();
         let checks = &mut *self.checks.borrow_mut();
+        self.read += moved;
+        if let Some(rate) = self.setting.rate {
+            // What an eighth of a second may bring at once, and what the time since the start may.
+            let passed = u64::try_from(now.since(self.started).as_millis()).unwrap_or(u64::MAX);
+            let most = rate / 8 + (rate * (passed + 1)).div_ceil(1000);
+            if self.read > most {
+                let read = self.read;
+                checks.fail(format!("{read} bytes were read where {most} may be"));
+            }
+        }
         let used = self.setting.descriptors - self.spare;
         let files = used - self.wires.len();
-        checks.visited(&mut wire.borrow_mut(), core, (session.held(), moved, files));
+        checks.visited(&mut wire.borrow_mut(), core, visit, files);
         result
     }
 
@@ -119,9 +141,14 @@ impl Handler<Entry> for Hub {
         ready: &mut Readiness,
     ) -> Visit {
         let now = reactor.now();
-        self.with_session(entry, token, now, |session, around| {
+        let visit = self.with_session(entry, token, now, |session, around| {
             session.visit(ready, around)
-        })
+        });
+        match visit {
+            Visit::Wait(Some(until)) => self.deadlines.insert(token.to_raw(), until),
+            _ => self.deadlines.remove(&token.to_raw()),
+        };
+        visit
     }
 
     fn woken(&mut self, reactor: &mut Loop) {
@@ -133,6 +160,7 @@ impl Handler<Entry> for Hub {
             throttle.leave(token);
         }
         drop(session);
+        self.deadlines.remove(&token.to_raw());
         self.spare += CLAIM;
         self.gone = Some(token);
         self.wires.retain(|other| !Rc::ptr_eq(other, &wire));

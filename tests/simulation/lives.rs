@@ -34,6 +34,11 @@ impl World {
                 let why = format!("client {} isn't told of the stop", wire.borrow().client);
                 self.checks.borrow_mut().fail(why);
             }
+            let mut wires = server.hub.wires.iter();
+            if let Some(wire) = wires.find(|wire| wire.borrow().was_cut_off()) {
+                let why = format!("client {}'s upload had time", wire.borrow().client);
+                self.checks.borrow_mut().fail(why);
+            }
             self.kill(Duration::ZERO);
             return true;
         }

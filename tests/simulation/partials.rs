@@ -28,7 +28,7 @@ impl Core {
             holder.is_taken = true;
             self.taken_over += 1;
         }
-        let number = self.open(order, None);
+        let number = self.open(order, None, key);
         self.claims.insert(id.to_owned(), (number, key));
         Ok(number)
     }

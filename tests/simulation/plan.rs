@@ -1,7 +1,9 @@
 //! What a world is to consist of, as data: made from a seed, and then no longer in need of it, so
 //! that a world that fails can be made smaller piece by piece.
 
-use piecemeal::proto::Conflict;
+use std::time::Duration;
+
+use piecemeal::proto::{Conflict, Deadlines};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -20,7 +22,10 @@ const BAD_NAMES: &[&str] = &[
 ];
 
 /// In about so many pieces does what a client sends come at most.
-const PIECES: usize = 200;
+const PIECES: usize = 100;
+
+/// Where so few bytes are sent in all, the server may read very slowly.
+const SLOWLY: usize = 1 << 16;
 
 /// A whole world.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub(crate) struct Plan {
     /// Descriptors that the server may use, and bytes a second that it may read.
     pub(crate) descriptors: usize,
     pub(crate) rate: Option<u64>,
+    /// How long a peer may stand still.
+    pub(crate) deadlines: Deadlines,
     pub(crate) clients: Vec<ClientPlan>,
     pub(crate) faults: Vec<Fault>,
 }
@@ -92,6 +99,8 @@ pub(crate) enum Kind {
     Unnamed,
     /// A name that is refused, and the DATA behind it.
     BadName,
+    /// A name that is followed by one that is refused, before any DATA.
+    Replaced,
     /// A name that is no text.
     NotText,
     /// An END that ends nothing.
@@ -100,8 +109,16 @@ pub(crate) enum Kind {
     Explicit,
     /// The same with another's digest.
     WrongDigest,
+    /// The same with a size in END that isn't the upload's.
+    WrongSize,
+    /// The same with more DATA than its PUT said.
+    TooMuch,
     /// DATA that isn't as long as its PUT said.
     WrongLength,
+    /// So many unnamed files, or messages that are refused, that the server reads no more of them
+    /// before it has got rid of some replies.
+    ManyFiles,
+    ManyRefused,
     /// No message: the last of a script.
     BadType,
     /// A body that its sender cuts off: the last of a script.
@@ -111,7 +128,10 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether the server may store what it sends.
     pub(crate) fn may_be_stored(self) -> bool {
-        matches!(self, Kind::Named | Kind::Unnamed | Kind::Explicit)
+        matches!(
+            self,
+            Kind::Named | Kind::Unnamed | Kind::Explicit | Kind::ManyFiles
+        )
     }
 }
 
@@ -128,12 +148,22 @@ impl Plan {
         };
         let descriptors = match rng.random_range(0..3) {
             0 => rng.random_range(2..8),
-            _ => rng.random_range(8..40),
+            1 => rng.random_range(8..40),
+            _ => rng.random_range(8..200),
         };
-        let rate = (rng.random_range(0..8) == 0).then(|| 1 << rng.random_range(17..24));
+        let deadlines = match rng.random_range(0..3) {
+            0 => short_deadlines(rng),
+            _ => Deadlines::default(),
+        };
         let clients: Vec<ClientPlan> = (0..clients)
             .map(|id| ClientPlan::new(id, conflict, rng))
             .collect();
+        // So slow that who waits for a turn would be too slow for the rules, where little is sent.
+        let least = match clients.iter().map(ClientPlan::bytes).sum() {
+            0..SLOWLY => 10,
+            _ => 17,
+        };
+        let rate = (rng.random_range(0..8) == 0).then(|| 1 << rng.random_range(least..24));
         let faults = Fault::some(clients.len(), is_durable, rng);
         Plan {
             seed,
@@ -141,6 +171,7 @@ impl Plan {
             is_durable,
             descriptors,
             rate,
+            deadlines,
             clients,
             faults,
         }
@@ -166,18 +197,22 @@ impl ClientPlan {
             _ => Does::Send((0..count).map(|_| File::new(conflict, rng)).collect()),
         };
         let seed = rng.random();
-        let bytes: usize = match &does {
-            Does::Send(files) => files.iter().map(|it| it.content.size).sum(),
-            Does::Script(items) => items.iter().map(|it| it.content.size).sum(),
-        };
-        // Small enough for very many pieces is small enough.
-        let window = window.max(bytes / PIECES);
-        ClientPlan {
+        let mut plan = ClientPlan {
             id,
             seed,
             delay,
             window,
             does,
+        };
+        // Small enough for very many pieces is small enough.
+        plan.window = window.max(plan.bytes() / PIECES);
+        plan
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.does {
+            Does::Send(files) => files.iter().map(|it| it.content.size).sum(),
+            Does::Script(items) => items.iter().map(|it| it.content.size).sum(),
         }
     }
 
@@ -226,6 +261,17 @@ impl File {
     }
 }
 
+/// Shorter than a slow disk may take for a commit, and longer than anybody needs who isn't disturbed.
+fn short_deadlines(rng: &mut SmallRng) -> Deadlines {
+    let mut seconds = |most| Some(Duration::from_secs(rng.random_range(4..most)));
+    Deadlines {
+        header: seconds(10),
+        stall: seconds(60),
+        idle: seconds(60),
+        ..Deadlines::default()
+    }
+}
+
 /// Most files are small; one in sixty is too large to run ahead of its commit.
 fn size(rng: &mut SmallRng) -> usize {
     match rng.random_range(0..60) {
@@ -238,31 +284,45 @@ fn size(rng: &mut SmallRng) -> usize {
 }
 
 fn script(id: usize, count: usize, rng: &mut SmallRng) -> Vec<Item> {
+    // The last two end a script.
     let kinds = [
         Kind::Named,
         Kind::Named,
         Kind::Unnamed,
         Kind::BadName,
+        Kind::Replaced,
         Kind::NotText,
         Kind::StrayEnd,
         Kind::Explicit,
         Kind::Explicit,
         Kind::WrongDigest,
+        Kind::WrongSize,
+        Kind::TooMuch,
         Kind::WrongLength,
         Kind::BadType,
         Kind::Truncated,
     ];
+    // One script in thirty floods the server.
+    let many = [Kind::ManyFiles, Kind::ManyRefused][rng.random_range(0..2)];
+    let floods = (rng.random_range(0..30) == 0).then(|| rng.random_range(0..2 * count));
     let mut items: Vec<Item> = Vec::new();
     for number in 0..2 * count {
         let is_last = number + 1 == 2 * count;
-        let some = if is_last { 12 } else { 10 };
-        let kind = kinds[rng.random_range(0..some)];
+        let some = kinds.len() - if is_last { 0 } else { 2 };
+        let kind = match floods {
+            Some(at) if at == number => many,
+            _ => kinds[rng.random_range(0..some)],
+        };
         let name = match kind {
             Kind::BadName => BAD_NAMES[rng.random_range(0..BAD_NAMES.len())].to_owned(),
             _ => format!("s{id}-{number}.bin"),
         };
         // At least so long that no two are alike by chance.
-        let content = Content::new(size(rng).max(16), rng);
+        let size = match kind {
+            Kind::ManyFiles | Kind::ManyRefused => 16,
+            _ => size(rng).max(16),
+        };
+        let content = Content::new(size, rng);
         items.push(Item {
             kind,
             name,

@@ -7,6 +7,10 @@ use super::client::{Link, Net, PATIENCE};
 use super::content::digest;
 use super::plan::{Item, Kind};
 
+/// More files than may run ahead of their commits, and more refusals than may be unread.
+const MANY_FILES: usize = 80;
+const MANY_REFUSED: usize = 1000;
+
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) link: Link,
@@ -82,7 +86,7 @@ impl Script {
     fn add(&mut self, item: &Item) {
         let body = item.content.bytes();
         let size = body.len() as u64;
-        let receipt = Due::Receipt(size, item.content.digest());
+        let receipt = Due::Receipt(size, item.content.digest);
         let kind = Type::data_for(size);
         let put = Put {
             name: item.name.clone(),
@@ -99,16 +103,19 @@ impl Script {
                 );
             }
             Kind::Unnamed => self.message(kind, body, What::Data, receipt),
-            Kind::BadName | Kind::NotText => {
+            Kind::BadName | Kind::NotText | Kind::Replaced => {
+                if item.kind == Kind::Replaced {
+                    self.message(Type::String, item.name.as_bytes(), What::Name, Due::Ok);
+                }
                 let (name, code) = match item.kind {
-                    Kind::NotText => (&b"\xff\xfe"[..], Code::BadText),
+                    Kind::NotText | Kind::Replaced => (&b"\xff\xfe"[..], Code::BadText),
                     _ => (item.name.as_bytes(), Code::BadName),
                 };
                 self.message(Type::String, name, What::Name, Due::Err(code));
                 self.message(kind, body, What::Data, Due::Err(code));
             }
             Kind::StrayEnd => self.message(Type::End, b"", What::End, Due::Err(Code::BadState)),
-            Kind::Explicit | Kind::WrongDigest => {
+            Kind::Explicit | Kind::WrongDigest | Kind::WrongSize => {
                 let put = Put {
                     explicit_end: true,
                     ..put
@@ -122,17 +129,41 @@ impl Script {
                     self.message(kind, part, What::Part, Due::Ok);
                     rest = after;
                 }
-                let is_right = item.kind == Kind::Explicit;
-                let end = End {
-                    size: Some(size),
-                    digest: Some(if is_right { digest(body) } else { digest(b"") }),
+                let digest = match item.kind {
+                    Kind::WrongDigest => digest(b""),
+                    _ => item.content.digest,
                 };
-                let due = if is_right {
-                    receipt
-                } else {
-                    Due::Err(Code::Digest)
+                let end = End {
+                    size: Some(size + u64::from(item.kind == Kind::WrongSize)),
+                    digest: Some(digest),
+                };
+                let due = match item.kind {
+                    Kind::Explicit => receipt,
+                    _ => Due::Err(Code::Digest),
                 };
                 self.message(Type::End, end.to_string().as_bytes(), What::End, due);
+            }
+            Kind::TooMuch => {
+                let put = Put {
+                    explicit_end: true,
+                    size: Some(size - 1),
+                    ..put
+                };
+                let due = Due::Err(Code::BadState);
+                self.message(Type::Put, put.to_string().as_bytes(), What::Name, Due::Ok);
+                self.message(kind, body, What::Part, due.clone());
+                self.message(Type::End, b"", What::End, due);
+            }
+            Kind::ManyFiles => {
+                for _ in 0..MANY_FILES {
+                    self.message(kind, body, What::Data, receipt.clone());
+                }
+            }
+            Kind::ManyRefused => {
+                for _ in 0..MANY_REFUSED {
+                    let due = Due::Err(Code::BadState);
+                    self.message(Type::End, b"", What::End, due);
+                }
             }
             Kind::WrongLength => {
                 let put = Put {
@@ -265,7 +296,7 @@ impl Script {
                 }
             }
             (Answer::Refused(it), Due::Err(code) | Due::Last(code)) if it.code == Some(*code) => {
-                if message.what == What::Name {
+                if matches!(message.what, What::Name | What::Part) {
                     self.refused = Some(*code);
                 }
                 return Ok(());

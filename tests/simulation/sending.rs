@@ -150,7 +150,7 @@ impl Sending {
         if let Some(id) = self.sender.wants_digest() {
             let file = self.under_way.iter().find(|(known, ..)| *known == id);
             if let Some((.., file)) = file {
-                self.sender.handle_digest(file.content.digest());
+                self.sender.handle_digest(file.content.digest);
                 return true;
             }
         }
@@ -160,7 +160,7 @@ impl Sending {
             let left = file.content.size - self.parted;
             if left == 0 {
                 let digest = self.link.rng.random::<bool>();
-                let digest = digest.then(|| file.content.digest());
+                let digest = digest.then_some(file.content.digest);
                 self.sender.end_stream(digest, now);
             } else {
                 let part = self.link.amount().min(left);
@@ -179,7 +179,7 @@ impl Sending {
         self.next += 1;
         net.checks.figures.add("uploads begun", 1);
         let digest = match file.how {
-            How::Known => Check::Known(file.content.digest()),
+            How::Known => Check::Known(file.content.digest),
             How::AtEnd => Check::AtEnd,
             How::Plain | How::Stream => Check::None,
         };

@@ -2,7 +2,7 @@
 //! what `src/server/hub.rs` does around them: accepting, the store's news, and a stop.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +78,9 @@ impl Server {
             backlog: VecDeque::new(),
             wires: Vec::new(),
             gone: None,
+            deadlines: BTreeMap::new(),
+            read: 0,
+            started: now,
             checks,
         };
         let reactor = Reactor::new().expect("the system has a poll");
@@ -99,6 +102,18 @@ impl Server {
         (due.into_iter().chain(turn).chain(until))
             .chain(self.reactor.next_turn())
             .min()
+    }
+
+    /// Whether no session's deadline passes before the next turn; else which.
+    pub(crate) fn is_punctual(&self) -> Result<(), String> {
+        let next = self.reactor.next_turn();
+        let late = |until: Moment| next.is_none_or(|next| next > until + Duration::from_millis(1));
+        match self.hub.deadlines.values().find(|until| late(**until)) {
+            Some(until) => Err(format!(
+                "a deadline passes at {until:?}, and {next:?} is next"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// One turn of its loop.
@@ -134,6 +149,15 @@ impl Server {
     /// Begins to stop, as at a signal.
     pub(crate) fn stop(&mut self, now: Moment, within: Duration) {
         self.hub.phase = Phase::Stopping(now + within);
+        let core = self.hub.store.0.borrow();
+        for wire in &self.hub.wires {
+            let wire = &mut *wire.borrow_mut();
+            let uploads = wire
+                .token
+                .map(|token| core.uploads_of(token.to_raw()).count());
+            wire.is_owed = uploads.is_some_and(|count| count > 0);
+        }
+        drop(core);
         self.stop_sessions(Stop::Soon, now);
     }
 
@@ -155,9 +179,14 @@ impl Server {
             Phase::Stopping(until) if busy > 0 && now >= until => {
                 self.hub.phase = Phase::CutOff;
                 // Who waits for the disk is told nothing before that has spoken.
+                let core = self.hub.store.0.borrow();
                 for wire in &self.hub.wires {
-                    wire.borrow_mut().is_to_be_told = false;
+                    let wire = &mut *wire.borrow_mut();
+                    let token = wire.token.map_or(0, |token| token.to_raw());
+                    wire.is_to_be_told &= core.uploads_of(token).all(|it| !it.is_complete);
+                    wire.is_owed = false;
                 }
+                drop(core);
                 self.stop_sessions(Stop::Now, now);
                 self.hub.quiet_until = Some(now + LAST_WORDS);
             }

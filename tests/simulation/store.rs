@@ -92,7 +92,7 @@ impl Store for ModelStore {
             return Err(full());
         }
         let inode = core.disk.borrow_mut().create();
-        let number = core.open(order, Some(inode));
+        let number = core.open(order, Some(inode), key);
         if order.size.is_some_and(|size| size > SMALL) && core.rng.random() {
             core.add(Work::Reserve(key));
             return Ok(Opening::Reserving(upload(number)));

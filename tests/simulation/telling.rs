@@ -15,6 +15,13 @@ impl fmt::Display for Plan {
         if let Some(rate) = self.rate {
             write!(f, ", at {rate} bytes a second")?;
         }
+        let piecemeal::proto::Deadlines {
+            header,
+            stall,
+            idle,
+            ..
+        } = self.deadlines;
+        write!(f, ", header {header:?}, stall {stall:?}, idle {idle:?}")?;
         for client in &self.clients {
             let (id, delay, window) = (client.id, client.delay, client.window);
             write!(

@@ -36,6 +36,8 @@ pub(crate) struct Wire {
     pub(crate) is_disturbed: bool,
     /// Nothing was wrong with it when the server was told to stop.
     pub(crate) is_to_be_told: bool,
+    /// It had an upload under way then, which has had no outcome yet.
+    pub(crate) is_owed: bool,
     /// After so many more bytes from the client it is cut: reset, or ended.
     pub(crate) cut: Option<(u64, bool)>,
     news: Option<Readiness>,
@@ -69,6 +71,7 @@ impl Wire {
             is_closed: false,
             is_disturbed: false,
             is_to_be_told: false,
+            is_owed: false,
             cut: None,
             news: None,
             tells_readable: false,
@@ -184,6 +187,11 @@ impl Wire {
             return None;
         }
         self.up.next().into_iter().chain(self.down.next()).min()
+    }
+
+    /// Whether the server has stopped before its time, though an upload was under way.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        self.is_owed && !self.is_reset && !self.up.has_ended
     }
 
     /// Whether the server has stopped without a word to a client that would have read it.

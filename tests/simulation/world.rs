@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use piecemeal::proto::{Moment, Rules};
 use rand::rngs::SmallRng;
-use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::checks::Checks;
@@ -41,6 +40,8 @@ pub(crate) struct World {
     pub(super) full_until: u32,
     faults: VecDeque<Fault>,
     is_calm: bool,
+    /// The server, its store, and the clients, in the order of this round.
+    order: Vec<usize>,
     pub(super) checks: Rc<RefCell<Checks>>,
 }
 
@@ -54,16 +55,17 @@ impl World {
             match &client.does {
                 Does::Send(files) => {
                     let good = files.iter().filter(|file| !file.has_bad_name());
-                    good.for_each(|it| checks.know(it.content.digest(), it.content.size));
+                    good.for_each(|it| checks.know(it.content.digest, it.content.size));
                 }
                 Does::Script(items) => {
                     let good = items.iter().filter(|item| item.kind.may_be_stored());
-                    good.for_each(|it| checks.know(it.content.digest(), it.content.size));
+                    good.for_each(|it| checks.know(it.content.digest, it.content.size));
                 }
             }
         }
         let rules = Rules {
             conflict: plan.conflict,
+            deadlines: plan.deadlines,
             ..Rules::default()
         };
         World {
@@ -87,18 +89,17 @@ impl World {
             full_until: 0,
             faults: plan.faults.iter().copied().collect(),
             is_calm: false,
+            order: (0..plan.clients.len() + 2).collect(),
             checks: Rc::new(RefCell::new(checks)),
         }
     }
 
     /// Lets it go on until all is done, or something is wrong.
     pub(crate) fn run(&mut self) -> Result<(), String> {
-        let mut did = true;
         for round in 0..ROUNDS_MOST {
             self.round = round;
             self.be_struck();
-            // Who was left out of a round in which nothing happened may be the one who can.
-            did = self.go_round(!did)?;
+            let did = self.go_round()?;
             let mut checks = self.checks.borrow_mut();
             checks.nothing_partial_is_seen();
             if let Some(why) = checks.wrong.take() {
@@ -130,29 +131,50 @@ impl World {
         }
     }
 
-    fn go_round(&mut self, everyone: bool) -> Result<bool, String> {
+    /// Returns whether anything happened.
+    fn go_round(&mut self) -> Result<bool, String> {
         self.checks.borrow_mut().now = self.now;
         let mut did = self.deliver();
         did |= self.run_servers();
-        let mut order: Vec<usize> = (0..self.clients.len() + 2).collect();
-        order.shuffle(&mut self.rng);
-        let everyone = everyone || self.rng.random();
-        for who in order {
+        let everyone: bool = self.rng.random();
+        let mut left_out = Vec::new();
+        self.shuffle();
+        for at in 0..self.order.len() {
+            let who = self.order[at];
             if !everyone && self.rng.random_range(0..3) == 0 {
-                did = true;
+                left_out.push(who);
                 continue;
             }
-            did |= match who.checked_sub(2) {
-                Some(client) => self.client(client)?,
-                None if who == 0 => self.serve(),
-                None => {
-                    let now = self.now;
-                    let server = self.server.as_mut();
-                    server.is_some_and(|it| it.hub.store.0.borrow_mut().step(now))
-                }
-            };
+            did |= self.act(who)?;
+        }
+        // Who was left out of a round in which nothing happened may be the one who can.
+        if !did {
+            for who in left_out {
+                did |= self.act(who)?;
+            }
         }
         Ok(did)
+    }
+
+    /// Changes the order that all act in: one draw is enough for them, since they are few.
+    fn shuffle(&mut self) {
+        let mut draw = self.rng.random::<u32>() as usize;
+        for last in (1..self.order.len()).rev() {
+            self.order.swap(last, draw % (last + 1));
+            draw /= last + 1;
+        }
+    }
+
+    fn act(&mut self, who: usize) -> Result<bool, String> {
+        match who.checked_sub(2) {
+            Some(client) => self.client(client),
+            None if who == 0 => Ok(self.serve()),
+            None => {
+                let now = self.now;
+                let server = self.server.as_mut();
+                Ok(server.is_some_and(|it| it.hub.store.0.borrow_mut().step(now)))
+            }
+        }
     }
 
     fn deliver(&mut self) -> bool {
@@ -186,9 +208,9 @@ impl World {
 
     fn serve(&mut self) -> bool {
         let now = self.now;
-        self.deliver();
+        let has_come = self.deliver();
         let Some(server) = &mut self.server else {
-            return false;
+            return has_come;
         };
         let has_work = server.next(now).is_some_and(|next| next <= now);
         if has_work {
@@ -229,6 +251,9 @@ impl World {
         if did {
             self.now = self.now + little;
             return Ok(());
+        }
+        if let Some(server) = &self.server {
+            server.is_punctual()?;
         }
         let now = self.now;
         let wires = self.wires.iter().filter_map(|wire| wire.borrow().next());
