@@ -384,7 +384,11 @@ impl Machine for Receiver {
     }
 
     fn output(&self) -> &[u8] {
-        self.replies.unsent()
+        match self.state {
+            // Lost, or nobody reads: what is still being committed has nobody to be told to.
+            State::Closed => &[],
+            _ => self.replies.unsent(),
+        }
     }
 
     fn want(&self) -> Want {

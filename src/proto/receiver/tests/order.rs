@@ -116,6 +116,28 @@ fn a_lost_connection_waits_for_its_commits_and_then_closes() {
 }
 
 #[test]
+fn a_lost_connection_is_not_written_to_again() {
+    let mut rig = Rig::new(rules());
+    rig.deaf = true;
+    rig.feed(&data(b"1"));
+    assert!(
+        !rig.machine.output().is_empty(),
+        "a receipt waits to be sent"
+    );
+    rig.machine.handle_lost(rig.now);
+    assert_eq!(rig.machine.output(), b"");
+
+    // Nor when a commit has ended since.
+    let mut rig = Rig::new(rules());
+    (rig.late, rig.deaf) = (true, true);
+    rig.feed(&data(b"1"));
+    rig.machine.handle_lost(rig.now);
+    rig.stored();
+    assert_eq!(rig.machine.output(), b"");
+    assert_eq!(rig.machine.want(), Want::Close);
+}
+
+#[test]
 fn a_stop_lets_an_upload_finish_and_turns_an_idle_peer_away() {
     let mut rig = Rig::new(rules());
     rig.machine.handle_stop(Stop::Soon, rig.now);
