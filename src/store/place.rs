@@ -80,6 +80,18 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_is_there_once_those_above_it_are_is_not_told_as_made() {
+        let home = tempfile::tempdir().expect("a folder");
+        // As if another server had made it in between.
+        let (above, again) = (home.path().join("a"), home.path().join("a/.."));
+        let below = again.join("b");
+        assert!(!again.is_dir());
+        let made = make_folders(&below).expect("made");
+        assert_eq!(made, [above, below]);
+        assert!(home.path().join("b").is_dir());
+    }
+
+    #[test]
     fn a_folder_is_not_taken_to_be_made_where_a_file_stands_in_its_way() {
         let home = tempfile::tempdir().expect("a folder");
         let file = home.path().join("file");

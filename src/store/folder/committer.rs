@@ -265,11 +265,18 @@ struct Last {
     took: Duration,
 }
 
+impl Last {
+    /// How long it is worth waiting for as many files again.
+    fn wait(&self) -> Duration {
+        (self.took / WAIT_PART).min(WAIT_MOST)
+    }
+}
+
 /// Adds to a batch what waits already. Where there were more files in the last one, their clients
 /// have just been answered, and their next files are about to come: then it waits for them, for a
 /// fraction of the time that committing takes. Who is alone never waits.
 fn gather(jobs: &Receiver<Vec<Job>>, batch: &mut Vec<Job>, last: &Last) {
-    let until = Instant::now() + (last.took / WAIT_PART).min(WAIT_MOST);
+    let until = Instant::now() + last.wait();
     while batch.len() < BATCH {
         let more = if batch.len() < last.files {
             let left = until.saturating_duration_since(Instant::now());

@@ -379,3 +379,6 @@ fn prepare(
     let recorded = unfinished.write_record(State::open(offset), offset > 0);
     recorded.map_err(failed("write a record"))
 }
+
+#[cfg(test)]
+mod tests;

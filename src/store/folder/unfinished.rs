@@ -105,6 +105,12 @@ impl Unfinished {
         }
     }
 
+    /// The same, and that nobody has swept it before.
+    pub(super) fn is_mine(&self) -> Result<bool, Error> {
+        let is_there = || rustix::fs::fstat(&self.file).is_ok_and(|facts| facts.st_nlink > 0);
+        Ok(self.lock()? && is_there())
+    }
+
     /// Reserves space for `total` bytes.
     pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
         self.check_free(total)?;
