@@ -24,10 +24,13 @@ done
 
 mkdir -p "$results"
 export SUITE_COVERAGE=1 CARGO_TARGET_DIR="$results/target"
+# Coverage has a map of its own.
+export CARGO_PROFILE_DEV_DEBUG=0
 nice -n 10 cargo llvm-cov clean --workspace
-# One test fails, and rightly: it looks for files that programs would inherit, and the profile is one.
+# One test is left out: it looks for files that programs would inherit, and the profile is one.
 status=0
-nice -n 10 cargo llvm-cov --no-report --no-fail-fast --lib "${tests[@]}" || status=$?
+nice -n 10 cargo llvm-cov --no-report --no-fail-fast --lib "${tests[@]}" \
+    -- --skip nothing_that_the_store_opens_is_left_open_for_the_programs || status=$?
 nice -n 10 cargo llvm-cov report --lcov --output-path "$results/lcov"
 
 # Its lines are `SF:FILE` and, behind that, `DA:LINE,COUNT` for each line of the file with code.

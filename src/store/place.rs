@@ -50,10 +50,8 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Ok(()),
+    let Some(parent) = parent_of(path) else {
+        return Ok(());
     };
     make(parent, made)?;
     match fs::create_dir(path) {
@@ -63,6 +61,13 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
         Ok(()) => made.push(path.to_owned()),
     }
     File::open(parent)?.sync_all()
+}
+
+/// The folder that a path's last part is in.
+fn parent_of(path: &Path) -> Option<&Path> {
+    let parent = path.parent()?;
+    let is_here = parent.as_os_str().is_empty();
+    Some(if is_here { Path::new(".") } else { parent })
 }
 
 #[cfg(test)]
@@ -77,6 +82,14 @@ mod tests {
         assert_eq!(made, [above, below.clone()]);
         assert!(below.is_dir());
         assert!(make_folders(&below).expect("it is there").is_empty());
+    }
+
+    #[test]
+    fn a_name_alone_is_of_a_folder_where_one_is() {
+        let parent = |path: &'static str| parent_of(Path::new(path)).and_then(Path::to_str);
+        let paths = ["a", "a/b", "/a", "./a", "/", ""];
+        let parents = [Some("."), Some("a"), Some("/"), Some("."), None, None];
+        assert_eq!(paths.map(parent), parents);
     }
 
     #[test]

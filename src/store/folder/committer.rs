@@ -266,9 +266,14 @@ struct Last {
 }
 
 impl Last {
-    /// How long it is worth waiting for as many files again.
-    fn wait(&self) -> Duration {
-        (self.took / WAIT_PART).min(WAIT_MOST)
+    /// Whether more are to be expected behind so many.
+    fn awaits(&self, files: usize) -> bool {
+        files < self.files
+    }
+
+    /// Until when it is worth waiting for as many files again.
+    fn until(&self, now: Instant) -> Instant {
+        now + (self.took / WAIT_PART).min(WAIT_MOST)
     }
 }
 
@@ -276,18 +281,23 @@ impl Last {
 /// have just been answered, and their next files are about to come: then it waits for them, for a
 /// fraction of the time that committing takes. Who is alone never waits.
 fn gather(jobs: &Receiver<Vec<Job>>, batch: &mut Vec<Job>, last: &Last) {
-    let until = Instant::now() + last.wait();
+    let until = last.until(Instant::now());
     while batch.len() < BATCH {
-        let more = if batch.len() < last.files {
-            let left = until.saturating_duration_since(Instant::now());
-            jobs.recv_timeout(left).ok()
-        } else {
-            jobs.try_recv().ok()
-        };
-        match more {
+        match more(jobs, last.awaits(batch.len()), until) {
             Some(more) => batch.extend(more),
             None => return,
         }
+    }
+}
+
+/// What waits, or what comes until then if that is worth waiting for.
+fn more(jobs: &Receiver<Vec<Job>>, is_awaited: bool, until: Instant) -> Option<Vec<Job>> {
+    match is_awaited {
+        true => {
+            let left = until.saturating_duration_since(Instant::now());
+            jobs.recv_timeout(left).ok()
+        }
+        false => jobs.try_recv().ok(),
     }
 }
 

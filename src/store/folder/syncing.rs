@@ -42,14 +42,20 @@ pub(super) struct Syncing {
 impl Syncing {
     /// What a folder's file system needs, and can do.
     pub(super) fn of(root: &Root) -> Syncing {
+        let keeps_links = journal::keeps_links(&root.folder);
         Syncing {
-            links_need_it: root.is_nameless()
-                && root.durable
-                && !journal::keeps_links(&root.folder),
+            links_need_it: do_links_need_it(root.is_nameless(), root.durable, keeps_links),
             together: root.durable.then(Together::open).flatten(),
-            ..Syncing::default()
+            failed: AtomicBool::new(false),
+            folder_failed: Mutex::new(false),
         }
     }
+}
+
+/// Whether a file must be synced once more after it was linked: one that had no name while it was
+/// synced, where that is promised to last, and where the folder's own sync doesn't bring it along.
+fn do_links_need_it(is_nameless: bool, is_durable: bool, keeps_links: bool) -> bool {
+    is_nameless && is_durable && !keeps_links
 }
 
 impl Root {
@@ -176,6 +182,15 @@ mod tests {
 
     #[test]
     fn links_are_synced_only_where_a_file_has_no_name_and_no_journal_keeps_them() {
+        assert!(do_links_need_it(true, true, false));
+        for (is_nameless, is_durable, keeps_links) in [
+            (false, true, false),
+            (true, false, false),
+            (true, true, true),
+            (false, false, true),
+        ] {
+            assert!(!do_links_need_it(is_nameless, is_durable, keeps_links));
+        }
         let here = tempfile::tempdir().expect("a folder");
         // Memory keeps no journal.
         let memory = tempfile::tempdir_in("/dev/shm").ok();
@@ -184,13 +199,9 @@ mod tests {
                 for naming in [Naming::Best, Naming::Partial] {
                     let root = Root::open(home.path(), durability, naming, None);
                     let root = root.expect("it opens");
-                    let is_lost = !journal::keeps_links(&root.folder);
-                    let needs_it = is_lost && root.durable && root.is_nameless();
-                    assert_eq!(
-                        root.links_need_sync(),
-                        needs_it,
-                        "{durability:?} {naming:?}"
-                    );
+                    let keeps_links = journal::keeps_links(&root.folder);
+                    let needs_it = do_links_need_it(root.is_nameless(), root.durable, keeps_links);
+                    assert_eq!(root.links_need_sync(), needs_it);
                     let together = root.syncing.together.is_some();
                     assert_eq!(together, root.durable && Together::open().is_some());
                     assert!(naming == Naming::Best || !root.is_nameless());

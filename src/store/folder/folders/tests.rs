@@ -233,3 +233,17 @@ fn an_error_that_befell_several_is_the_same_for_each() {
         (io::ErrorKind::Other, "so".into())
     );
 }
+
+#[test]
+fn a_folder_that_went_before_it_was_synced_is_not_taken_to_be_kept_and_the_others_are() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = durable(&home);
+    let mut folders = Folders::new(8);
+    for name in ["a/b/1", "c/1"] {
+        place(&mut folders, &root, name).expect("placed");
+    }
+    folders.forget("a/b");
+    folders.sync(&root).expect("synced");
+    let kept: Vec<_> = folders.kept.iter().map(|path| &**path).collect();
+    assert_eq!(kept, ["c"]);
+}

@@ -170,3 +170,30 @@ fn bytes_are_spliced_wherever_the_file_system_can_and_refused_without_harm_elsew
         }
     }
 }
+
+#[test]
+fn what_the_store_has_open_is_closed_for_programs_that_are_started() {
+    let is_closed = |fd: &dyn AsFd| {
+        let flags = rustix::io::fcntl_getfd(fd.as_fd()).expect("it is open");
+        flags.contains(rustix::io::FdFlags::CLOEXEC)
+    };
+    let is_folder = |fd: &dyn AsFd| {
+        let flags = rustix::fs::fcntl_getfl(fd.as_fd()).expect("it is open");
+        flags.contains(OFlags::DIRECTORY)
+    };
+    for shelf in Shelf::of_each_kind() {
+        let root = &shelf.store.root;
+        let work = root.shared_work().expect("it can be made");
+        for folder in [root.folder(), &*work] {
+            assert!(is_closed(folder) && is_folder(folder));
+        }
+        let unfinished = root.create().expect("a file");
+        assert!(is_closed(&unfinished.file));
+        root.place(&unfinished, root.folder(), "a").expect("placed");
+        let stored = root.open_file("a").expect("no failure").expect("there");
+        assert!(is_closed(&stored));
+        // Nobody waits for the other end of what turns out to be a pipe.
+        let flags = rustix::fs::fcntl_getfl(&stored).expect("it is open");
+        assert!(flags.contains(OFlags::NONBLOCK));
+    }
+}
