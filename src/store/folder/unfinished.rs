@@ -141,8 +141,7 @@ impl Unfinished {
         };
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         let allocated = facts.blocks().saturating_mul(BLOCK);
-        // Some file systems say nothing of their size.
-        match space.f_blocks > 0 && total > free.saturating_add(allocated) {
+        match is_too_much(total, space.f_blocks, free.saturating_add(allocated)) {
             true => Err(Error::Full(Errno::NOSPC.into())),
             false => Ok(()),
         }
@@ -198,6 +197,12 @@ impl Unfinished {
     }
 }
 
+/// Whether so many bytes are more than a file can have on a file system of that size. Some say
+/// nothing of their size.
+fn is_too_much(total: u64, size: u64, available: u64) -> bool {
+    size > 0 && total > available
+}
+
 impl Partial {
     /// Removes its record, if it has one: there is nothing left to resume.
     pub(super) fn remove_record(self) {
@@ -251,5 +256,8 @@ mod tests {
         unfinished.check_free(1).expect("there is a byte");
         let refused = unfinished.check_free(1 << 60);
         assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+        let is_too_much = |size| [6, 7, 8].map(|total| is_too_much(total, size, 7));
+        assert_eq!(is_too_much(1), [false, false, true]);
+        assert_eq!(is_too_much(0), [false; 3], "not known is not full");
     }
 }

@@ -1,6 +1,7 @@
 //! The work folder where others come and go, and what is swept out of it.
 
 use super::*;
+use rustix::fs::{CWD, FileType};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -154,11 +155,14 @@ fn where_nothing_is_kept_all_goes_that_nobody_holds() {
 }
 
 #[test]
-fn links_and_sockets_are_taken_away_and_what_they_lead_to_is_not() {
+fn links_pipes_and_sockets_are_taken_away_and_neither_followed_nor_waited_for() {
     let (home, folder) = home();
     let work = filled(&home, &[], false);
     fs::write(home.path().join("mine"), "mine").expect("written");
     symlink("../mine", work.join("link.upload")).expect("linked");
+    let pipe = work.join("pipe.part");
+    let mode = Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, mode, 0).expect("made");
     let _socket = UnixListener::bind(work.join("socket.part")).expect("bound");
     sweep(&folder, Sweep::Start, MINUTE).expect("swept");
     assert!(names_in(&work).is_empty());
