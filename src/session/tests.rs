@@ -82,6 +82,7 @@ fn bytes_that_the_machine_does_not_want_yet_are_kept_and_used_later() {
     bench.event();
     let kept = bench.session.kept.as_ref().map_or(0, |kept| kept.len());
     assert!((1..=HEADER_READ).contains(&kept));
+    assert_eq!(bench.session.held(), (kept, 0));
     bench.commit_all();
     bench.event();
     bench.commit_all();

@@ -281,8 +281,9 @@ fn an_upload_whose_end_is_wrong_is_thrown_away_and_counted() {
 #[test]
 fn an_upload_that_is_given_up_for_another_is_counted_and_one_that_was_not_begun_is_not() {
     let mut bench = Bench::new();
+    assert!(!bench.session.is_busy());
     bench.send(put("name=a\nsize=2"));
-    assert!(bench.session.upload.is_some());
+    assert!(bench.session.upload.is_some() && bench.session.is_busy());
     bench.send(put("name=.."));
     assert_eq!(bench.replies(), ["OK", "ERR bad-name"]);
     assert!(bench.session.upload.is_none());

@@ -91,6 +91,7 @@ fn who_has_nothing_and_who_has_no_room_is_waited_for() {
     bench.session.stream.writes = [Ok(1), Err(ErrorKind::WouldBlock)].into();
     assert!(matches!(bench.event(), Visit::Wait(_)));
     assert_eq!((bench.written(), bench.ready.writable), (&OK[..1], false));
+    assert_eq!(bench.session.held(), (0, OK.len() - 1));
     bench.visit();
     assert_eq!(
         bench.written(),
@@ -283,7 +284,9 @@ fn what_a_machine_has_looked_at_goes_into_its_upload_and_its_remarks_to_people()
     bench.event();
     assert!(matches!(&bench.notes[..], [Note::Remark(text)] if **text == *"of the peer"));
     assert_eq!(bench.store.held[0].2.ticket, 7);
+    assert!(bench.session.is_busy());
     bench.commit_all();
+    assert!(!bench.session.is_busy());
     let name = &bench.files.names()[0];
     assert_eq!(bench.files.get(name).as_deref(), Some(&b"1234"[..]));
 }
