@@ -4,6 +4,7 @@
 #   scripts/mutants.sh proto              every mutant of src/proto
 #   scripts/mutants.sh store              every mutant of what an OK depends on in src/store
 #   scripts/mutants.sh proto --list       what follows the area goes to cargo-mutants
+#   scripts/mutants.sh store --file src/store/place.rs      the mutants of these files only
 #
 # The whole program takes half a minute to build, and there are a thousand mutants. So this makes a
 # copy of the area and of what it stands on, as a crate of its own that builds in seconds, and has
@@ -33,6 +34,11 @@ store)
     echo "no such area: $area (proto or store)" >&2
     exit 2
     ;;
+esac
+
+# Files that are named take the place of the area's.
+case " $* " in
+*' --file '*) chosen=() ;;
 esac
 
 # What was there before goes, but for what was built and what was found.

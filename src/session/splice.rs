@@ -35,9 +35,9 @@ const FROM: u64 = 512 << 10;
 /// The pipe that a loop's sessions share.
 #[derive(Debug)]
 pub struct Splice {
-    splicing: Splicing,
+    pub(super) splicing: Splicing,
     /// Made when it is first needed; made anew when bytes were left in it.
-    pipe: Option<Pipe>,
+    pub(super) pipe: Option<Pipe>,
 }
 
 impl Splice {
@@ -50,7 +50,7 @@ impl Splice {
     }
 
     /// Whether a body of which so much is left is to be spliced.
-    fn fits(&self, left: u64) -> bool {
+    pub(super) fn fits(&self, left: u64) -> bool {
         match self.splicing {
             Splicing::Auto => left >= FROM,
             Splicing::Always => left > 0,

@@ -1,177 +1,21 @@
+//! Sessions at one end of a socket pair, and what their peers are told at the other.
+
+mod answered;
+mod bench;
+mod made_up;
+mod spliced;
 mod throttled;
 
 use super::*;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::observe::Tracer;
 use crate::observe::trace::Record;
-
-use crate::proto::{Receiver, Rules, Seal};
-use crate::store::memory::{Files, MemoryUpload};
-use crate::store::{Done, Error, MemoryStore, Opening, Reserved, Wake};
+use crate::proto::{Receiver, Rules};
+use bench::{Bench, NOW};
 use mio::net::UnixStream;
-
-/// A memory store whose commits end when the test says so.
-#[derive(Debug, Default)]
-struct SlowStore {
-    inner: MemoryStore,
-    held: Vec<(MemoryUpload, Seal, Key)>,
-    full_after: Option<usize>,
-}
-
-impl Store for SlowStore {
-    type Upload = MemoryUpload;
-
-    fn set_wake(&mut self, wake: Wake) {
-        self.inner.set_wake(wake);
-    }
-
-    fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<MemoryUpload>, Error> {
-        self.inner.begin(order, key)
-    }
-
-    fn reserve(
-        &mut self,
-        upload: &mut MemoryUpload,
-        total: u64,
-        key: Key,
-    ) -> Result<Reserved, Error> {
-        self.inner.reserve(upload, total, key)
-    }
-
-    fn write(&mut self, upload: &mut MemoryUpload, bytes: &[u8]) -> Result<(), Error> {
-        if let Some(left) = &mut self.full_after {
-            *left = left
-                .checked_sub(bytes.len())
-                .ok_or(Error::Full(std::io::ErrorKind::StorageFull.into()))?;
-        }
-        self.inner.write(upload, bytes)
-    }
-
-    fn commit(&mut self, upload: MemoryUpload, seal: Seal, key: Key) {
-        self.held.push((upload, seal, key));
-    }
-
-    fn discard(&mut self, upload: MemoryUpload) {
-        self.inner.discard(upload);
-    }
-
-    fn taken(&self, upload: &MemoryUpload) -> Option<u64> {
-        self.inner.taken(upload)
-    }
-
-    fn poll_done(&mut self) -> Option<Done> {
-        self.inner.poll_done()
-    }
-}
-
-/// A session at one end of a socket pair, and the test at the other.
-struct Bench {
-    session: Session<Receiver, SlowStore>,
-    peer: UnixStream,
-    ready: Readiness,
-    store: SlowStore,
-    files: Files,
-    counters: Counters,
-    spare: usize,
-    notes: Vec<Note>,
-    tracer: Option<Tracer>,
-    scratch: Vec<u8>,
-    splice: Splice,
-    throttle: Option<Throttle<Token>>,
-    now: Moment,
-}
-
-const NOW: Moment = Moment::START;
-const ALL: Readiness = Readiness {
-    readable: true,
-    writable: true,
-    read_closed: false,
-};
-
-impl Bench {
-    fn new() -> Bench {
-        let (ours, peer) = UnixStream::pair().expect("a pair");
-        let machine = Receiver::new(Arc::new(Rules::default()), NOW);
-        let address = "unix:test".parse().expect("an address");
-        let store = SlowStore::default();
-        Bench {
-            session: Session::new(Stream::Unix(ours), address, machine),
-            peer,
-            ready: ALL,
-            files: store.inner.files(),
-            store,
-            counters: Counters::default(),
-            spare: 0,
-            notes: Vec::new(),
-            tracer: None,
-            scratch: vec![0; BUDGET],
-            splice: Splice::new(Splicing::Auto),
-            throttle: None,
-            now: NOW,
-        }
-    }
-
-    fn with<R>(
-        &mut self,
-        work: impl FnOnce(
-            &mut Session<Receiver, SlowStore>,
-            &mut Readiness,
-            &mut Surroundings<'_, SlowStore>,
-        ) -> R,
-    ) -> R {
-        let mut around = Surroundings {
-            store: &mut self.store,
-            scratch: &mut self.scratch,
-            splice: &mut self.splice,
-            counters: &self.counters,
-            spare: &mut self.spare,
-            notes: &mut self.notes,
-            throttle: self.throttle.as_mut(),
-            trace: self.tracer.as_mut().and_then(|tracer| tracer.of(1)),
-            token: Token::from_raw(1),
-            now: self.now,
-        };
-        work(&mut self.session, &mut self.ready, &mut around)
-    }
-
-    fn visit(&mut self) -> Visit {
-        self.with(|session, ready, around| session.visit(ready, around))
-    }
-
-    /// Visits as the reactor would, after an event.
-    fn event(&mut self) -> Visit {
-        self.ready = ALL;
-        self.visit()
-    }
-
-    /// The store ends every commit that it was asked for.
-    fn commit_all(&mut self) {
-        for (upload, seal, key) in std::mem::take(&mut self.store.held) {
-            self.store.inner.commit(upload, seal, key);
-        }
-        while let Some(done) = self.store.poll_done() {
-            self.with(|session, _, around| session.hear(done, around));
-        }
-    }
-
-    /// The codes and OKs that the peer can read now.
-    fn replies(&mut self) -> Vec<String> {
-        let mut bytes = vec![0; 1 << 16];
-        let got = self.peer.read(&mut bytes).unwrap_or(0);
-        let mut rest = &bytes[..got];
-        let mut replies = Vec::new();
-        while let [1, low, high, tail @ ..] = rest {
-            let (text, after) = tail.split_at(usize::from(u16::from_le_bytes([*low, *high])));
-            let text = String::from_utf8_lossy(text);
-            replies.push(text.lines().next().unwrap_or_default().to_owned());
-            rest = after;
-        }
-        replies
-    }
-}
 
 #[test]
 fn a_visit_ends_when_its_budget_is_spent_though_there_is_more() {
@@ -238,6 +82,7 @@ fn bytes_that_the_machine_does_not_want_yet_are_kept_and_used_later() {
     bench.event();
     let kept = bench.session.kept.as_ref().map_or(0, |kept| kept.len());
     assert!((1..=HEADER_READ).contains(&kept));
+    assert_eq!(bench.session.held(), (kept, 0));
     bench.commit_all();
     bench.event();
     bench.commit_all();

@@ -21,10 +21,8 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Ok(()),
+    let Some(parent) = parent_of(path) else {
+        return Ok(());
     };
     make(parent, made)?;
     match fs::create_dir(path) {
@@ -34,6 +32,13 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
         Ok(()) => made.push(path.to_owned()),
     }
     File::open(parent)?.sync_all()
+}
+
+/// The folder that a path's last part is in.
+fn parent_of(path: &Path) -> Option<&Path> {
+    let parent = path.parent()?;
+    let is_here = parent.as_os_str().is_empty();
+    Some(if is_here { Path::new(".") } else { parent })
 }
 
 #[cfg(test)]
@@ -62,5 +67,25 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_name_alone_is_of_a_folder_where_one_is() {
+        let parent = |path: &'static str| parent_of(Path::new(path)).and_then(Path::to_str);
+        let paths = ["a", "a/b", "/a", "./a", "/", ""];
+        let parents = [Some("."), Some("a"), Some("/"), Some("."), None, None];
+        assert_eq!(paths.map(parent), parents);
+    }
+
+    #[test]
+    fn a_folder_that_is_there_once_those_above_it_are_is_not_told_as_made() {
+        let home = tempfile::tempdir().expect("a folder");
+        // As if another server had made it in between.
+        let (above, again) = (home.path().join("a"), home.path().join("a/.."));
+        let below = again.join("b");
+        assert!(!again.is_dir());
+        let made = make_folders(&below).expect("made");
+        assert_eq!(made, [above, below]);
+        assert!(home.path().join("b").is_dir());
     }
 }

@@ -267,22 +267,39 @@ struct Last {
     took: Duration,
 }
 
+impl Last {
+    /// Whether more are to be expected behind so many.
+    fn awaits(&self, files: usize) -> bool {
+        files < self.files
+    }
+
+    /// Until when it is worth waiting for as many files again.
+    fn until(&self, now: Instant) -> Instant {
+        now + (self.took / WAIT_PART).min(WAIT_MOST)
+    }
+}
+
 /// Adds to a batch what waits already. Where there were more files in the last one, their clients
 /// have just been answered, and their next files are about to come: then it waits for them, for a
 /// fraction of the time that committing takes. Who is alone never waits.
 fn gather(jobs: &Receiver<Vec<Job>>, batch: &mut Vec<Job>, last: &Last) {
-    let until = Instant::now() + (last.took / WAIT_PART).min(WAIT_MOST);
+    let until = last.until(Instant::now());
     while batch.len() < BATCH {
-        let more = if batch.len() < last.files {
-            let left = until.saturating_duration_since(Instant::now());
-            jobs.recv_timeout(left).ok()
-        } else {
-            jobs.try_recv().ok()
-        };
-        match more {
+        match more(jobs, last.awaits(batch.len()), until) {
             Some(more) => batch.extend(more),
             None => return,
         }
+    }
+}
+
+/// What waits, or what comes until then if that is worth waiting for.
+fn more(jobs: &Receiver<Vec<Job>>, is_awaited: bool, until: Instant) -> Option<Vec<Job>> {
+    match is_awaited {
+        true => {
+            let left = until.saturating_duration_since(Instant::now());
+            jobs.recv_timeout(left).ok()
+        }
+        false => jobs.try_recv().ok(),
     }
 }
 

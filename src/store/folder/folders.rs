@@ -166,18 +166,14 @@ impl Folders {
         let mut tries = 0;
         loop {
             tries += 1;
-            let done = match self.folder(root, path) {
-                Ok(folder) => put(&folder, file),
-                // Other uploads need those that are left, and these can be opened again.
-                Err(Errno::MFILE | Errno::NFILE) if !self.open.is_empty() && tries < TRIES => {
-                    self.sync_early(root)?;
-                    continue;
-                }
-                Err(error) => Err(Error::from_way(error)),
-            };
-            match done {
+            let folder = self.folder(root, path).map_err(Error::from_way);
+            match folder.and_then(|folder| put(&folder, file)) {
                 Err(Error::Io { error, .. }) if is_missing(&error) && tries < TRIES => {
                     self.forget(path);
+                }
+                // Other uploads need the descriptors that are left, and these can be opened again.
+                Err(Error::Io { error, .. }) if is_short(&error) && tries < TRIES => {
+                    self.sync_early(root)?;
                 }
                 done => {
                     if has_entry(&done) {
@@ -282,6 +278,14 @@ fn has_entry(done: &Result<(), Error>) -> bool {
 
 fn is_missing(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::NOENT)
+}
+
+/// Whether no descriptor is left.
+fn is_short(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }
 
 #[cfg(test)]

@@ -384,21 +384,4 @@ fn prepare(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::super::tests::durable;
-    use super::*;
-
-    #[test]
-    fn a_partial_is_not_offered_while_a_sync_fails_for_somebody_else() {
-        let home = tempfile::tempdir().expect("a folder");
-        let root = durable(&home);
-        let unfinished = root.create().expect("a file");
-        (&unfinished.file).write_all(b"123").expect("written");
-        prepare(&root, &unfinished, None, 3).expect("a good disk");
-        root.set_failed();
-        let prepared = prepare(&root, &unfinished, None, 3);
-        assert!(matches!(prepared, Err(Error::Failed)), "{prepared:?}");
-    }
-}
+mod tests;

@@ -187,12 +187,9 @@ impl Root {
             }),
         );
         // Another server's sweep may be here before the lock, or have been.
-        let is_mine = unfinished.lock()?
-            && rustix::fs::fstat(&unfinished.file).is_ok_and(|facts| facts.st_nlink > 0);
-        if is_mine {
-            Ok(unfinished)
-        } else {
-            self.create_with(permissions)
+        match unfinished.is_mine()? {
+            true => Ok(unfinished),
+            false => self.create_with(permissions),
         }
     }
 

@@ -35,9 +35,7 @@ pub(super) struct Together {
 impl Together {
     /// `None` where a batch is better synced file by file, however large it is.
     pub(super) fn open() -> Option<Together> {
-        let is_trusted =
-            cfg!(target_os = "linux") && version().is_some_and(|version| version >= REPORTS_SINCE);
-        let table = is_trusted.then(|| File::open("/proc/meminfo").ok());
+        let table = is_trusted(version()).then(|| File::open("/proc/meminfo").ok());
         table.flatten().map(|table| Together { table })
     }
 
@@ -66,6 +64,11 @@ fn waiting(table: &str) -> Option<u64> {
         line.trim().strip_suffix("kB")?.trim().parse().ok()
     };
     Some((kib("Dirty:")? + kib("Writeback:")?) << 10)
+}
+
+/// Whether the `syncfs` of a kernel reports that data was lost.
+fn is_trusted(version: Option<(u32, u32)>) -> bool {
+    cfg!(target_os = "linux") && version.is_some_and(|version| version >= REPORTS_SINCE)
 }
 
 /// The kernel's version, as far as it matters.
@@ -116,6 +119,20 @@ mod tests {
             !sooner("nothing that is known", 200),
             "not known is not calm"
         );
+    }
+
+    #[test]
+    fn only_a_kernel_that_tells_of_lost_data_is_trusted() {
+        let versions = [
+            None,
+            Some((4, 99)),
+            Some((5, 7)),
+            Some((5, 8)),
+            Some((6, 0)),
+        ];
+        let is_linux = cfg!(target_os = "linux");
+        let expected = [false, false, false, is_linux, is_linux];
+        assert_eq!(versions.map(is_trusted), expected);
     }
 
     #[cfg(target_os = "linux")]

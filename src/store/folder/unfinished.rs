@@ -106,6 +106,12 @@ impl Unfinished {
         }
     }
 
+    /// The same, and that nobody has swept it before.
+    pub(super) fn is_mine(&self) -> Result<bool, Error> {
+        let is_there = || rustix::fs::fstat(&self.file).is_ok_and(|facts| facts.st_nlink > 0);
+        Ok(self.lock()? && is_there())
+    }
+
     /// Reserves space for `total` bytes.
     pub(super) fn reserve(&self, total: u64) -> Result<(), Error> {
         self.check_free(total)?;
@@ -137,8 +143,8 @@ impl Unfinished {
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         let allocated = facts.blocks().saturating_mul(BLOCK);
         // What a file system keeps back for root is for the system, also where this server is run
-        // by root: uploads are refused it. Some file systems say nothing of their size.
-        match space.f_blocks > 0 && total > free.saturating_add(allocated) {
+        // by root: uploads are refused it.
+        match is_too_much(total, space.f_blocks, free.saturating_add(allocated)) {
             true => Err(Error::Full(Errno::NOSPC.into())),
             false => Ok(()),
         }
@@ -192,6 +198,12 @@ impl Unfinished {
     pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether so many bytes are more than a file can have on a file system of that size. Some say
+/// nothing of their size.
+fn is_too_much(total: u64, size: u64, available: u64) -> bool {
+    size > 0 && total > available
 }
 
 impl Partial {
@@ -249,5 +261,8 @@ mod tests {
         unfinished.check_free(1).expect("there is a byte");
         let refused = unfinished.check_free(1 << 60);
         assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+        let is_too_much = |size| [6, 7, 8].map(|total| is_too_much(total, size, 7));
+        assert_eq!(is_too_much(1), [false, false, true]);
+        assert_eq!(is_too_much(0), [false; 3], "not known is not full");
     }
 }

@@ -15,6 +15,7 @@
 //! with real power cuts: `.piecemeal/x.record` led to `b/c`. So where names linger, what they lead to
 //! stays open, and its inode in use, until the disk knows that they are gone.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -137,6 +138,11 @@ impl AsFd for Work {
 /// Makes and opens the work folder. A shared lock on it says that it is in use, so that
 /// another server doesn't take it away.
 fn make(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
+    make_waiting(folder, || std::thread::sleep(LOCK_WAIT))
+}
+
+/// The same; `wait` is called whenever somebody else is just taking it away.
+fn make_waiting(folder: &OwnedFd, mut wait: impl FnMut()) -> Result<OwnedFd, Errno> {
     let mut tries = 0;
     loop {
         match rustix::fs::mkdirat(folder, RESERVED, Mode::from_raw_mode(0o700)) {
@@ -147,21 +153,23 @@ fn make(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
             Err(Errno::NOENT) => continue,
             work => work?,
         };
-        match rustix::fs::flock(&work, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => {}
+        match is_in_use(&work) {
+            Ok(true) => return Ok(work),
+            Ok(false) => {}
             // A server that goes holds it for a moment; nobody holds it for long.
             Err(Errno::WOULDBLOCK) if tries < LOCK_TRIES => {
                 tries += 1;
-                std::thread::sleep(LOCK_WAIT);
-                continue;
+                wait();
             }
             Err(error) => return Err(error),
         }
-        // It may have been taken away before it was locked.
-        if rustix::fs::fstat(&work)?.st_nlink > 0 {
-            return Ok(work);
-        }
     }
+}
+
+/// Says that an open work folder is in use. `false` where it was taken away before.
+fn is_in_use(work: &OwnedFd) -> Result<bool, Errno> {
+    rustix::fs::flock(work, FlockOperation::NonBlockingLockShared)?;
+    Ok(rustix::fs::fstat(work)?.st_nlink > 0)
 }
 
 /// When the work folder is swept.
@@ -192,55 +200,57 @@ pub(super) fn sweep(
         folder: names_linger.then_some(&work),
     };
     for entry in rustix::fs::Dir::read_from(&work)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.to_bytes().starts_with(b".") {
-            continue;
-        }
-        let bytes = name.to_bytes();
-        let is_upload = bytes.ends_with(UPLOAD.as_bytes());
-        let is_record = bytes.ends_with(RECORD.as_bytes());
-        if when == Sweep::Running && !is_upload && !is_record {
-            continue;
-        }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&work, name, flags, Mode::empty()) {
-            // Another server has just finished it.
-            Err(Errno::NOENT) => continue,
-            // A link, or a socket. None was made here.
-            Err(Errno::LOOP | Errno::NXIO | Errno::MLINK) => {
-                unlink(&work, name)?;
-                continue;
-            }
-            file => File::from(file?),
-        };
-        if bytes.ends_with(HELD.as_bytes()) && others_use(&work) {
-            continue;
-        }
-        // It goes with its upload, before that, and is removed alone only where it has none. That is
-        // a power cut's doing, or another server's that is just removing both.
-        if is_record && has_upload(&work, bytes) {
-            continue;
-        }
-        let is_useless = match (is_upload, is_record) {
-            (true, _) => has_another_name(&file)?,
-            (_, true) => when == Sweep::Start,
-            _ => true,
-        };
-        if !is_useless && !is_old(&file, ttl)? {
-            continue;
-        }
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            if is_upload {
-                let record = other_name(bytes, UPLOAD, RECORD);
-                held.add(&*record)?;
-                unlink(&work, record)?;
-            }
-            held.add(name)?;
-            unlink(&work, name)?;
-        }
+        sweep_one(&work, entry?.file_name(), (when, ttl), &mut held)?;
     }
     held.let_go()
+}
+
+fn sweep_one(
+    work: &OwnedFd,
+    name: &CStr,
+    (when, ttl): (Sweep, Option<Duration>),
+    held: &mut Swept<'_>,
+) -> io::Result<()> {
+    let bytes = name.to_bytes();
+    let is_upload = bytes.ends_with(UPLOAD.as_bytes());
+    let is_record = bytes.ends_with(RECORD.as_bytes());
+    if bytes.starts_with(b".") || when == Sweep::Running && !is_upload && !is_record {
+        return Ok(());
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(work, name, flags, Mode::empty()) {
+        // Another server has just finished it.
+        Err(Errno::NOENT) => return Ok(()),
+        // A link, or a socket. None was made here.
+        Err(Errno::LOOP | Errno::NXIO | Errno::MLINK) => return Ok(unlink(work, name)?),
+        file => File::from(file?),
+    };
+    if bytes.ends_with(HELD.as_bytes()) && others_use(work) {
+        return Ok(());
+    }
+    // It goes with its upload, before that, and is removed alone only where it has none. That is
+    // a power cut's doing, or another server's that is just removing both.
+    if is_record && has_upload(work, bytes) {
+        return Ok(());
+    }
+    let is_useless = match (is_upload, is_record) {
+        (true, _) => has_another_name(&file)?,
+        (_, true) => when == Sweep::Start,
+        _ => true,
+    };
+    if !is_useless && !is_old(&file, ttl)? {
+        return Ok(());
+    }
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if is_upload {
+            let record = other_name(bytes, UPLOAD, RECORD);
+            held.add(&*record)?;
+            unlink(work, record)?;
+        }
+        held.add(name)?;
+        unlink(work, name)?;
+    }
+    Ok(())
 }
 
 /// Where names linger, the files whose names a sweep takes away.
@@ -334,3 +344,6 @@ fn open(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(folder, RESERVED, flags, Mode::empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -277,3 +277,105 @@ fn what_overwrites_is_no_twin_even_of_the_same_bytes() {
         assert_eq!(twin.expect("it can be read").is_some(), is_found);
     }
 }
+
+#[test]
+fn a_batch_waits_for_a_part_of_what_the_last_one_took_and_never_long() {
+    let now = Instant::now();
+    let wait = |took: u64| {
+        let took = Duration::from_micros(took);
+        (Last { files: 2, took }.until(now) - now).as_micros()
+    };
+    assert_eq!(
+        [0, 4, 4000, 7999, 8000, 8001].map(wait),
+        [0, 1, 1000, 1999, 2000, 2000]
+    );
+    assert_eq!(wait(60_000_000), 2000);
+    let files = 2;
+    let last = Last {
+        files,
+        took: Duration::ZERO,
+    };
+    assert_eq!(
+        [0, 1, 2, 3].map(|files| last.awaits(files)),
+        [true, true, false, false]
+    );
+}
+
+#[test]
+fn the_numbers_of_many_names_are_remembered_and_in_the_end_all_are_forgotten() {
+    let mut numbers = Numbers::default();
+    let name = |number: usize| {
+        Name::parse(&format!("n{number}"), Default::default()).expect("a good name")
+    };
+    let tries = RefCell::new(0);
+    let place = |_: &str| {
+        *tries.borrow_mut() += 1;
+        Ok(())
+    };
+    for number in 0..NUMBERS {
+        let given = numbers
+            .first_free(&name(number), place)
+            .expect("it is free");
+        assert_eq!(given, format!("n{number} (2)"));
+        assert_eq!(numbers.0.len(), number + 1, "the others are remembered");
+    }
+    let given = numbers.first_free(&name(0), place).expect("it is free");
+    assert_eq!((given.as_str(), numbers.0.len()), ("n0 (3)", 1));
+    let given = numbers.first_free(&name(1), place).expect("it is free");
+    assert_eq!(given, "n1 (2)", "it was forgotten");
+}
+
+#[test]
+fn a_batch_of_which_one_is_bad_has_only_the_others_synced_and_stored() {
+    // Three are one sync for all where the machine is calm, and one for each where it isn't.
+    for is_calm in [true, false] {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = root_on(&home, is_calm);
+        let made = |name: &str| job(root.create().expect("a file"), name, false);
+        let mut bad = made("bad");
+        bad.seal.size = 1;
+        let jobs = vec![made("a"), bad, made("b")];
+        let expected = ["stored", "count bytes", "stored"];
+        assert_eq!(ends(&mut Committing::new(2), &root, jobs), expected);
+        assert!(!root.has_failed() && !home.path().join("bad").exists());
+    }
+}
+
+#[test]
+fn only_who_is_awaited_is_waited_for() {
+    let (send, jobs) = std::sync::mpsc::channel();
+    let now = Instant::now();
+    for is_awaited in [true, false] {
+        assert!(more(&jobs, is_awaited, now).is_none());
+        send.send(Vec::new()).expect("it waits");
+        assert!(more(&jobs, is_awaited, now).is_some());
+    }
+    let later = std::thread::spawn(move || send.send(Vec::new()));
+    // However late that is, it comes.
+    let long = Duration::from_secs(3600);
+    assert!(more(&jobs, true, now + long).is_some());
+    later.join().expect("it ends").expect("it was awaited");
+}
+
+#[test]
+fn a_digest_that_was_taken_on_the_way_is_not_taken_again() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = root_on(&home, false);
+    let mut large = job(root.create().expect("a file"), "a", false);
+    (&large.unfinished.file)
+        .write_all(b"right")
+        .expect("written");
+    large.written = 5;
+    large.seal = Seal {
+        size: 5,
+        digest: Some(Digest(blake3::hash(b"right").into())),
+    };
+    let chase = Chase::new(Arc::clone(&large.unfinished), true);
+    let mut block = digest::block();
+    chase.follow(&root, 5, &mut block).expect("it is read");
+    large.chase = Some(Arc::new(chase));
+    // Who reads it once more finds this.
+    let file = &large.unfinished.file;
+    std::os::unix::fs::FileExt::write_all_at(file, b"wrong", 0).expect("written");
+    large.make_safe(&root, &mut block).expect("it was right");
+}

@@ -1,5 +1,6 @@
 //! The folder store, on shelves of each kind.
 
+mod counted;
 mod folders;
 mod keeping;
 mod limits;
@@ -7,6 +8,7 @@ mod mistrust;
 mod recorded;
 mod resuming;
 mod taken;
+mod unnamed;
 
 use super::*;
 use crate::proto::{Digest, Name, Receipt};

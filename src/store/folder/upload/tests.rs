@@ -1,5 +1,7 @@
 //! From which size on an upload is reserved for, by whom, and who hears how it grows.
 
+mod dropped;
+
 use super::*;
 use crate::store::folder::Space;
 use crate::store::folder::tests::durable;
@@ -15,6 +17,7 @@ struct Bench {
     root: Root,
     queues: Arc<Queues>,
     tasks: Receiver<Task>,
+    discards: Receiver<Discard>,
     _home: tempfile::TempDir,
 }
 
@@ -22,18 +25,20 @@ impl Bench {
     fn new() -> Bench {
         let home = tempfile::tempdir().expect("a folder");
         let (task, tasks) = channel();
+        let (discard, discards) = sync_channel(1);
         let queues = Queues {
             jobs: channel().0,
             tasks: task,
             looks: channel().0,
             resumes: channel().0,
-            discards: sync_channel(1).0,
+            discards: discard,
             kept_open: Arc::default(),
         };
         Bench {
             root: durable(&home),
             queues: Arc::new(queues),
             tasks,
+            discards,
             _home: home,
         }
     }
