@@ -342,6 +342,11 @@ impl Root {
             .map_err(|error| Error::from_call("open .piecemeal", error))
     }
 
+    /// Whether the work folder could once not be synced.
+    pub(super) fn has_failed_in_work(&self) -> bool {
+        self.work.get().is_some_and(|work| work.has_failed())
+    }
+
     /// Makes the disk know of what was moved out of the work folder, where that matters.
     pub(super) fn sync_moves(&self) -> io::Result<()> {
         let synced = self.work.get().map_or(Ok(()), |work| work.sync_moves());

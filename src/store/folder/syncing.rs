@@ -62,6 +62,10 @@ impl Syncing {
 impl Root {
     /// Whether a sync has failed, after which nothing can be promised.
     pub(super) fn has_failed(&self) -> bool {
+        if self.has_failed_in_work() {
+            // For the other stores too.
+            self.set_failed();
+        }
         self.syncing.failed.load(Ordering::Relaxed)
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Work {
     names_linger: bool,
     /// Whether a file was moved elsewhere, and the disk may not know yet.
     moved: AtomicBool,
+    /// Whether its own sync has failed.
+    failed: AtomicBool,
 }
 
 impl Work {
@@ -57,6 +59,7 @@ impl Work {
             folder: make(folder)?,
             names_linger,
             moved: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         })
     }
 
@@ -114,8 +117,15 @@ impl Work {
     fn sync(&self) -> Result<(), Errno> {
         // Before it: what is moved meanwhile may come too late for it.
         self.moved.store(false, Ordering::Relaxed);
-        let synced = beneath::sync(&self.folder);
-        synced.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        beneath::sync(&self.folder).map_err(|error| {
+            self.failed.store(true, Ordering::Relaxed);
+            Errno::from_io_error(&error).unwrap_or(Errno::IO)
+        })
+    }
+
+    /// Whether it could once not be synced, also where nobody waited for that.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Takes the work folder away where it is empty and nobody else uses it.

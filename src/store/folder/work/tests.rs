@@ -195,3 +195,22 @@ fn a_file_that_was_changed_in_the_future_is_young() {
     sweep(&folder, Sweep::Running, MINUTE, false).expect("swept");
     assert_eq!(names_in(&work), ["a.upload"]);
 }
+
+#[test]
+fn a_work_folder_that_can_not_be_synced_says_so_later_too() {
+    let (home, folder) = home();
+    for names_linger in [false, true] {
+        let mut work = Work::make(&folder, names_linger).expect("it can be made");
+        fs::write(home.path().join(".piecemeal/a"), "").expect("written");
+        // A descriptor of this kind can't be synced.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let unfit = rustix::fs::openat(&folder, RESERVED, flags, Mode::empty());
+        work.folder = unfit.expect("it is there");
+        let taken = work.take_away(&["a"]);
+        assert_eq!(taken.is_err(), names_linger, "{taken:?}");
+        assert_eq!(work.has_failed(), names_linger);
+        // Gone it is all the same, and what isn't there needs no sync.
+        assert!(!home.path().join(".piecemeal/a").exists());
+        work.take_away(&["a"]).expect("it isn't there");
+    }
+}
