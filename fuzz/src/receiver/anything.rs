@@ -45,6 +45,8 @@ struct World {
     /// Whether the peer has ended its stream.
     has_ended: bool,
     is_lost: bool,
+    /// Whether the peer has read a part of what there was to be read.
+    is_behind: bool,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             sent: Vec::new(),
             has_ended: false,
             is_lost: false,
+            is_behind: false,
         }
     }
 
@@ -217,6 +220,7 @@ impl World {
             return false;
         }
         self.sent.extend_from_slice(&output[..took]);
+        self.is_behind = took < output.len();
         self.machine.handle_sent(took, self.now);
         self.act();
         true
@@ -335,7 +339,7 @@ impl World {
     fn check_replies(&self) {
         let begun = self.machine.progress().begun;
         // A connection that is lost, or whose peer doesn't read, may end in the middle of a reply.
-        if self.is_lost || !self.machine.output().is_empty() {
+        if self.is_lost || self.is_behind {
             return;
         }
         let replies = framing::replies(&self.sent);
