@@ -107,8 +107,13 @@ impl Work {
 
     /// Where names linger, makes the disk know of what was moved: whoever has such a file by then may
     /// remove it.
+    ///
+    /// # Errors
+    /// Where it fails, and where any sync of this folder has: one that nobody waited for may have been
+    /// of these moves too.
     pub(super) fn sync_moves(&self) -> Result<(), Errno> {
         match self.names_linger && self.moved.load(Ordering::Relaxed) {
+            _ if self.has_failed() => Err(Errno::IO),
             true => self.sync(),
             false => Ok(()),
         }

@@ -209,6 +209,8 @@ fn a_work_folder_that_can_not_be_synced_says_so_later_too() {
         let taken = work.take_away(&["a"]);
         assert_eq!(taken.is_err(), names_linger, "{taken:?}");
         assert_eq!(work.has_failed(), names_linger);
+        // Whoever waits for the moves before it hears of that.
+        assert_eq!(work.sync_moves().is_err(), names_linger);
         // Gone it is all the same, and what isn't there needs no sync.
         assert!(!home.path().join(".piecemeal/a").exists());
         work.take_away(&["a"]).expect("it isn't there");
