@@ -1,7 +1,7 @@
 //! Sockets that fail at will, and a machine that asks for what the receiver never asks for.
 
 use super::*;
-use crate::net::Duplex;
+use crate::net::{Duplex, Pipe};
 use crate::proto::{
     Action, Begun, Conflict, Fault, Machine, Position, Progress, Step, Ticket, Want,
 };
@@ -11,10 +11,12 @@ use std::io::{self, ErrorKind, Read};
 
 /// A socket that says what it was told to say.
 #[derive(Debug, Default)]
-struct Script {
+pub(super) struct Script {
     reads: VecDeque<Result<Vec<u8>, ErrorKind>>,
     writes: VecDeque<Result<usize, ErrorKind>>,
     written: Vec<u8>,
+    /// What each splice comes to, where it can be spliced from.
+    splice: Option<Result<usize, ErrorKind>>,
     is_finished: Cell<bool>,
 }
 
@@ -47,11 +49,18 @@ impl Duplex for Script {
         self.is_finished.set(true);
         Err(ErrorKind::NotConnected.into())
     }
+
+    fn splice(&self, _: &mut Pipe, _: usize) -> io::Result<Option<usize>> {
+        Ok(self.splice.transpose()?)
+    }
 }
 
 impl<M: Machine> Bench<M, Script> {
     /// A session that reads these, each at a time.
-    fn reading<const N: usize>(machine: M, reads: [Result<&[u8], ErrorKind>; N]) -> Self {
+    pub(super) fn reading<const N: usize>(
+        machine: M,
+        reads: [Result<&[u8], ErrorKind>; N],
+    ) -> Self {
         let reads = reads.into_iter().map(|read| read.map(<[u8]>::to_vec));
         let script = Script {
             reads: reads.collect(),
@@ -65,7 +74,7 @@ impl<M: Machine> Bench<M, Script> {
     }
 }
 
-fn receiver() -> Receiver {
+pub(super) fn receiver() -> Receiver {
     Receiver::new(Arc::new(Rules::default()), NOW)
 }
 
@@ -126,48 +135,12 @@ fn a_connection_that_is_lost_takes_its_upload_along_and_is_counted_once() {
 
 #[test]
 fn a_splice_that_fails_is_told_apart_like_a_read() {
-    // This one's socket says the same whichever way it is asked.
-    struct Spliced(Script);
-
-    impl Read for Spliced {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            self.0.read(bytes)
-        }
-    }
-
-    impl Write for Spliced {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Duplex for Spliced {
-        fn finish_sending(&self) -> io::Result<()> {
-            self.0.finish_sending()
-        }
-
-        fn splice(&self, _: &mut crate::net::Pipe, _: usize) -> io::Result<Option<usize>> {
-            match self.0.writes.front() {
-                Some(Err(kind)) => Err((*kind).into()),
-                _ => Ok(Some(0)),
-            }
-        }
-    }
-
     for (said, is_lost) in [
         (ErrorKind::WouldBlock, false),
         (ErrorKind::ConnectionReset, true),
     ] {
-        let script = Script {
-            reads: [Ok(b"\x02\x06".to_vec())].into(),
-            writes: [Err(said)].into(),
-            ..Script::default()
-        };
-        let mut bench = Bench::of(receiver(), |_| Spliced(script));
+        let mut bench = Bench::reading(receiver(), [Ok(b"\x02\x06")]);
+        bench.session.stream.splice = Some(Err(said));
         bench.splice = Splice::new(Splicing::Always);
         bench.event();
         let visit = bench.event();
