@@ -43,7 +43,7 @@ pub(super) struct Root {
     /// The folder `.piecemeal` in it, once it was needed.
     work: OnceLock<Arc<Work>>,
     /// Whether names that are taken away stay on the disk for a while: see [`work`].
-    names_linger: bool,
+    pub(super) names_linger: bool,
     nameless: bool,
     pub(super) syncing: Syncing,
     pub(super) durable: bool,
@@ -65,6 +65,17 @@ impl Root {
         naming: Naming,
         ttl: Option<Duration>,
     ) -> io::Result<Root> {
+        Root::open_on(path, durability, naming, ttl, journal::keeps_links)
+    }
+
+    /// The same, with what says whether its file system keeps the links of folders that are synced.
+    pub(super) fn open_on(
+        path: &Path,
+        durability: Durability,
+        naming: Naming,
+        ttl: Option<Duration>,
+        keeps_links: impl Fn(&OwnedFd) -> bool,
+    ) -> io::Result<Root> {
         make_folders(path)?;
         // Read now and remembered: later it may be out of reach.
         record::boot();
@@ -72,7 +83,7 @@ impl Root {
         let folder = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| at_path("open the folder", path, error))?;
         let durable = durability == Durability::Full;
-        let names_linger = durable && !journal::keeps_links(&folder);
+        let names_linger = durable && !keeps_links(&folder);
         let mut root = Root {
             folder,
             work: OnceLock::new(),
@@ -205,7 +216,10 @@ impl Root {
             None => self.link_nameless(&unfinished.file, folder, name),
             Some(Partial {
                 work, name: hidden, ..
-            }) => move_to_free_name((&**work, hidden), (folder, name)),
+            }) => {
+                unfinished.expect_link()?;
+                move_to_free_name((&**work, hidden), (folder, name))
+            }
         };
         match placed {
             Ok(()) => has_name(unfinished, &mut partial, (folder, name))?,
@@ -242,16 +256,26 @@ impl Root {
         // Its link is on the disk before the name leads to it.
         let synced = self.sync_link(unfinished);
         synced.map_err(|error| Error::from_call("sync a file", error))?;
+        if let Some(hidden) = &*partial {
+            self.move_over(unfinished, hidden, (folder, name))?;
+        }
+        has_name(unfinished, &mut partial, (folder, name))
+    }
+
+    /// Moves a partial to a name, in place of whatever file has it.
+    pub(super) fn move_over(
+        &self,
+        unfinished: &Unfinished,
+        hidden: &Partial,
+        (folder, name): (&OwnedFd, &str),
+    ) -> Result<(), Error> {
+        unfinished.expect_link()?;
         let held = self.keep_replaced(folder, name)?;
         let freed = match (&held, self.space.get()) {
             (None, Some(_)) => plain_size_of(folder, name),
             _ => None,
         };
-        if let Some(Partial {
-            work, name: hidden, ..
-        }) = &*partial
-            && let Err(error) = rustix::fs::renameat(work, hidden, folder, name)
-        {
+        if let Err(error) = rustix::fs::renameat(&hidden.work, &hidden.name, folder, name) {
             if let Some(held) = held {
                 held.remove();
             }
@@ -267,7 +291,7 @@ impl Root {
         if let Some(size) = freed {
             self.is_freed(size);
         }
-        has_name(unfinished, &mut partial, (folder, name))
+        Ok(())
     }
 
     /// The size of what has a name, if anything has. What is no plain file has size 0 here, and

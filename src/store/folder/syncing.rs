@@ -7,16 +7,15 @@
 //! that all is well is [`Root::has_failed`], asked behind the sync.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
+use super::beneath;
 use super::root::Root;
 use super::together::Together;
 use super::unfinished::Unfinished;
-use super::{beneath, journal};
 use crate::store::Error;
 
 /// What a stored file survives.
@@ -46,13 +45,8 @@ pub(super) struct Syncing {
 impl Syncing {
     /// What a folder's file system needs, and can do.
     pub(super) fn of(root: &Root) -> Syncing {
-        Syncing::with(root, journal::keeps_links)
-    }
-
-    /// The same, with what says whether a link survives with its folder's sync.
-    fn with(root: &Root, keeps_links: impl Fn(&OwnedFd) -> bool) -> Syncing {
         Syncing {
-            links_need_it: root.is_nameless() && root.durable && !keeps_links(&root.folder),
+            links_need_it: root.names_linger && root.is_nameless(),
             together: root.durable.then(Together::open).flatten(),
             ..Syncing::default()
         }
@@ -139,6 +133,7 @@ impl Root {
 #[cfg(test)]
 mod tests {
     use super::super::Durability;
+    use super::super::journal;
     use super::super::root::Naming;
     use super::super::tests::{durable, unfit};
     use super::*;
@@ -195,12 +190,13 @@ mod tests {
             (Durability::None, Naming::Partial, true, false),
         ] {
             let home = tempfile::tempdir().expect("a folder");
-            let root = Root::open(home.path(), durability, naming, None).expect("it opens");
+            let root = Root::open_on(home.path(), durability, naming, None, |_| keeps_links);
+            let root = root.expect("it opens");
             if naming == Naming::Best && !root.is_nameless() {
                 // This file system has no nameless files.
                 continue;
             }
-            let needs_it = Syncing::with(&root, |_| keeps_links).links_need_it;
+            let needs_it = root.syncing.links_need_it;
             assert_eq!(
                 needs_it, expected,
                 "{durability:?} {naming:?} {keeps_links}"

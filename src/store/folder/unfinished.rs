@@ -17,6 +17,9 @@ use crate::store::Error;
 /// What a file's blocks are counted in, whatever the file system's own are.
 const BLOCK: u64 = 512;
 
+/// What is wrong with a file that is not the one that was written.
+const OTHER: &str = "somebody else has put another one in its place";
+
 /// A file that has not got its name yet. Dropped, it is gone, unless it can be resumed.
 #[derive(Debug)]
 pub(super) struct Unfinished {
@@ -108,8 +111,11 @@ impl Unfinished {
 
     /// The same, and that nobody has swept it before.
     pub(super) fn is_mine(&self) -> Result<bool, Error> {
-        let is_there = || rustix::fs::fstat(&self.file).is_ok_and(|facts| facts.st_nlink > 0);
-        Ok(self.lock()? && is_there())
+        Ok(self.lock()? && self.has_link().unwrap_or(false))
+    }
+
+    fn has_link(&self) -> Result<bool, Errno> {
+        Ok(rustix::fs::fstat(&self.file)?.st_nlink > 0)
     }
 
     /// Reserves space for `total` bytes.
@@ -177,6 +183,17 @@ impl Unfinished {
         }
     }
 
+    /// Makes sure that nobody has put another file over its partial, which would be moved to its name
+    /// then. Asked before the move: behind it, one that has no link may have been replaced.
+    pub(super) fn expect_link(&self) -> Result<(), Error> {
+        let failed = |error: io::Error| Error::from_call("give a file its name", error);
+        match self.has_link() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(failed(io::Error::other(OTHER))),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
     /// Makes sure that what has a name is this file. One that another upload replaced at once had
     /// the name before, and so had one that somebody who waits for files has taken away already.
     pub(super) fn expect_at(&self, folder: &OwnedFd, name: &str) -> io::Result<()> {
@@ -191,8 +208,7 @@ impl Unfinished {
         if is_it || own.st_nlink == 0 && is_plain {
             return Ok(());
         }
-        let why = "somebody else has put another one in its place";
-        Err(io::Error::other(why))
+        Err(io::Error::other(OTHER))
     }
 
     pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {

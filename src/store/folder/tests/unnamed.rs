@@ -197,3 +197,42 @@ fn what_the_store_has_open_is_closed_for_programs_that_are_started() {
         assert!(flags.contains(OFlags::NONBLOCK));
     }
 }
+
+/// What is moved then would be that other one, and the file that was sent would be gone.
+#[test]
+fn what_somebody_has_put_over_a_partial_gets_no_name() {
+    let shelf = Shelf::new(Durability::Full, Naming::Partial);
+    let root = &shelf.store.root;
+    fs::write(shelf.folder.path().join("old"), "old").expect("written");
+    let make = || {
+        let unfinished = root.create().expect("a file");
+        fs::write(shelf.work().join("other"), "another's").expect("written");
+        let hidden = unfinished
+            .partial()
+            .as_ref()
+            .expect("it has one")
+            .name
+            .clone();
+        fs::rename(shelf.work().join("other"), shelf.work().join(hidden)).expect("moved");
+        unfinished
+    };
+    for name in ["new", "old"] {
+        let placed = root.place(&make(), &root.folder, name);
+        assert!(
+            matches!(placed, Err(Error::Io { .. })),
+            "{name}: {placed:?}"
+        );
+        let replaced = root.replace(&make(), &root.folder, name);
+        assert!(
+            matches!(replaced, Err(Error::Io { .. })),
+            "{name}: {replaced:?}"
+        );
+        // It may have happened when it was known already that the name is taken.
+        let unfinished = make();
+        let hidden = unfinished.partial().take().expect("it has one");
+        let moved = root.move_over(&unfinished, &hidden, (&root.folder, name));
+        assert!(matches!(moved, Err(Error::Io { .. })), "{name}: {moved:?}");
+        let _ = hidden.work.take_away(&[hidden.name]);
+    }
+    assert_eq!(shelf.files(), [("old".into(), b"old".to_vec())].into());
+}
