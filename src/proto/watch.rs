@@ -128,12 +128,15 @@ mod tests {
             ..Deadlines::default()
         };
         let mut watch = Watch::started(at(0));
-        watch.handle_moved(15_000, at(1));
+        watch.handle_moved(150_000, at(1));
         assert_eq!(watch.body_until(&deadlines), Some(at(30)));
         assert!(!watch.body_too_slow(&deadlines, at(30)));
+        // What came before it doesn't count.
         watch.handle_moved(14_999, at(59));
         assert!(!watch.body_too_slow(&deadlines, at(59)));
         assert!(watch.body_too_slow(&deadlines, at(60)));
+        watch.handle_moved(15_000, at(61));
+        assert!(!watch.body_too_slow(&deadlines, at(90)), "just enough");
     }
 
     #[test]

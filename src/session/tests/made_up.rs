@@ -111,6 +111,21 @@ fn who_has_nothing_and_who_has_no_room_is_waited_for() {
     assert_eq!(bench.written(), OK);
 }
 
+/// Urgent data cuts a read short, and the socket is taken for empty.
+#[test]
+fn a_socket_is_asked_once_more_before_its_peer_is_blamed() {
+    for (rest, expected) in [
+        (Ok(&b"\0a"[..]), &OK[3..]),
+        (Err(ErrorKind::WouldBlock), b"ERR timeout"),
+    ] {
+        let mut bench = Bench::reading(receiver(), [Ok(b"\x01\x01"), rest]);
+        bench.event();
+        bench.now = NOW + Duration::from_secs(3600);
+        bench.visit();
+        assert!(bench.written()[3..].starts_with(expected), "{rest:?}");
+    }
+}
+
 #[test]
 fn a_connection_that_is_lost_takes_its_upload_along_and_is_counted_once() {
     for by_writing in [false, true] {
