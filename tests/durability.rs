@@ -122,11 +122,20 @@ fn without_a_journal_a_name_is_off_the_disk_before_its_file_is_free() {
     assert!(synced < closed, "{trace:#?}");
 }
 
+const EXT: rustix::fs::FsWord = 0xef53;
+const XFS: rustix::fs::FsWord = 0x5846_5342;
+const BTRFS: rustix::fs::FsWord = 0x9123_683e;
+
+/// The kind of file system that the tests' folders are on.
+fn file_system() -> rustix::fs::FsWord {
+    let here = rustix::fs::statfs(std::env::temp_dir()).expect("it is there");
+    here.f_type
+}
+
 /// Whether nothing on this machine has a journal of ext4's, and the tests' folders are on one.
 fn without_journals() -> bool {
-    const EXT: rustix::fs::FsWord = 0xef53;
-    let here = rustix::fs::statfs(std::env::temp_dir()).expect("it is there");
-    here.f_type == EXT && fs::read_dir("/proc/fs/jbd2").map_or(true, |mut all| all.next().is_none())
+    file_system() == EXT
+        && fs::read_dir("/proc/fs/jbd2").map_or(true, |mut all| all.next().is_none())
 }
 
 /// How often a batch is sent that the server may sync by one call: it does so only while little
@@ -194,7 +203,7 @@ fn calm(starter: &Starter) -> [String; 5] {
     ["unshare", "-rm", "sh", "-c", &script].map(str::to_owned)
 }
 
-/// Whether that can be done here, and the kernel's `syncfs` is one that is trusted.
+/// Whether that can be done here, and `syncfs` is trusted: this kernel's, on this file system.
 fn can_be_calm() -> bool {
     let starter = Starter::new(&[]);
     let calm = calm(&starter);
@@ -209,7 +218,8 @@ fn can_be_calm() -> bool {
         .split(['.', '-'])
         .map_while(|number| number.parse().ok());
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    version >= (5, 8) && tried.is_ok_and(|status| status.success())
+    let is_trusted = version >= (5, 17) && [EXT, XFS, BTRFS].contains(&file_system());
+    is_trusted && tried.is_ok_and(|status| status.success())
 }
 
 #[test]

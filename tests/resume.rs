@@ -3,10 +3,14 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use common::{Client, Reply, Server, Starter, data, data_header, digest, end, put, wait_until};
+use common::{
+    Client, Reply, Server, Starter, command, data, data_header, digest, end, put, skipped,
+    wait_until,
+};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
@@ -340,6 +344,38 @@ fn what_is_abandoned_for_longer_than_the_time_is_swept_at_the_start_and_while_it
     assert!(!is_there("new"));
     leave("later", 0);
     wait_until("it is swept", || !is_there("later"));
+}
+
+/// It was complete, had the permissions that its sender chose, and its server died then.
+#[test]
+fn a_partial_that_its_owner_may_not_open_keeps_no_server_from_starting() {
+    let starter = Starter::new(&[]);
+    let work = starter.home().join("stored/.piecemeal");
+    fs::create_dir_all(&work).expect("it can be made");
+    for name in ["a.part", "b.upload", "b.record", "c.part"] {
+        fs::write(work.join(name), "").expect("ours");
+    }
+    let closed = fs::Permissions::from_mode(0);
+    fs::set_permissions(work.join("b.upload"), closed).expect("ours");
+    // Who may open everything shows nothing.
+    let mut less = &[
+        "setpriv",
+        "--bounding-set",
+        "-dac_override,-dac_read_search",
+    ][..];
+    if rustix::process::geteuid().is_root() {
+        let mut tried = command(less[0]);
+        let tried = tried.args(&less[1..]).arg("true").status();
+        if !tried.is_ok_and(|status| status.success()) {
+            return skipped("nobody here who may not open everything");
+        }
+    } else {
+        less = &[];
+    }
+    let server = starter.under(less).start();
+    // Nobody can go on with it, and the others are swept as ever.
+    wait_until("they are gone", || !work.exists());
+    drop(server);
 }
 
 #[test]

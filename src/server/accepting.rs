@@ -69,7 +69,8 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         } else {
             return None;
         };
-        (self.spare >= kind.descriptors()).then_some(kind)
+        let spare = self.spare.saturating_sub(self.store.unclaimed());
+        (spare >= kind.descriptors()).then_some(kind)
     }
 
     /// Stops accepting for a while. The listener's bit stays, so no event is needed to go on.

@@ -138,9 +138,10 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             cut_off,
             counts: self.counters.snapshot(),
         };
-        if matches!(ended, Ended::Forced(_)) || cut_off > 0 {
+        if matches!(ended, Ended::Forced(_)) || cut_off > 0 || self.store.unclaimed() > 0 {
             // Dropping the store would wait for its disk, and the time for that is up. What it
-            // has not committed has no name, so nothing is left half-written.
+            // has not committed has no name, so nothing is left half-written; what it has not put
+            // away is as a killed server leaves it.
             std::mem::forget(self.store);
         }
         Ok(summary)

@@ -12,6 +12,8 @@ use crate::store::Store;
 
 /// How long a stop waits, once nothing is under way, for peers to read their last reply.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+/// How often it is looked whether the store has put everything away, behind that.
+const STORE_POLL: Duration = Duration::from_millis(20);
 
 /// Stops a server from any thread. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -106,9 +108,26 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             }
             Phase::Stopping(_) if busy > 0 => false,
             Phase::Stopping(_) | Phase::CutOff(_) => {
-                let until = *quiet_until.get_or_insert(reactor.now() + LAST_WORDS);
-                self.taken + self.refused == 0 || reactor.now() >= until
+                let now = reactor.now();
+                let until = *quiet_until.get_or_insert(now + LAST_WORDS);
+                let is_quiet = self.taken + self.refused == 0 || now >= until;
+                if is_quiet && self.awaits_store(now) {
+                    *quiet_until = Some(now + STORE_POLL);
+                    return false;
+                }
+                is_quiet
             }
+        }
+    }
+
+    /// Whether the store is still putting uploads away, and has the time for it. To drop it would wait
+    /// for that, however long it takes, and hear no signal meanwhile.
+    fn awaits_store(&self, now: Moment) -> bool {
+        match self.phase {
+            Phase::Stopping(until) => {
+                until.is_none_or(|until| now < until) && self.store.unclaimed() > 0
+            }
+            _ => false,
         }
     }
 

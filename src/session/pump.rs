@@ -286,7 +286,7 @@ impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
         };
         if self.files() > self.extra {
             // Never the last ones: a new connection comes before an old one's second file.
-            if *around.spare <= CLAIM {
+            if around.spare.saturating_sub(around.store.unclaimed()) <= CLAIM {
                 self.order = Some(order);
                 return;
             }

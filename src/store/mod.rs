@@ -96,6 +96,12 @@ pub trait Store {
         drop(upload);
     }
 
+    /// Files that are still open for uploads that were cut off or given up: no connection's share of
+    /// the descriptors counts them, and a server that stops gives them its time.
+    fn unclaimed(&self) -> usize {
+        0
+    }
+
     /// [`Done::Taken`] has come, and may be about this upload.
     fn hear_taken(&mut self, upload: &mut Self::Upload) {
         let _ = upload;

@@ -13,9 +13,7 @@ use std::thread::{self, JoinHandle};
 use super::committer::Job;
 use super::digest::{self, Chase};
 use super::keep::put_away;
-use super::record::Facts;
 use super::reports::Reports;
-use super::resume::put_away_closed;
 use super::root::Root;
 use super::unfinished::Unfinished;
 use crate::store::{Done, Key};
@@ -39,63 +37,45 @@ pub(super) enum Task {
     Sync(Job),
     /// An upload that can be resumed was cut off after so many bytes.
     Keep(Kept),
-    /// The same, and its file was closed, since enough others wait with theirs.
-    KeepClosed(Box<Facts>),
 }
 
-/// Uploads that were cut off and wait, with their files open, to be put away. Their descriptors
-/// are nobody's claim, so there can't be many.
-const KEPT_OPEN: usize = 8;
+/// A file that is open though its connection claims nothing for it any more. Whoever shares out
+/// descriptors takes these into account, so there may be as many as there were uploads.
+#[derive(Debug)]
+pub(super) struct Unclaimed(Arc<AtomicUsize>);
 
-/// An upload that was cut off, still open.
+impl Unclaimed {
+    /// One more of so many.
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Unclaimed {
+        count.fetch_add(1, Ordering::Relaxed);
+        Unclaimed(Arc::clone(count))
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An upload that was cut off. Its lock is free when it has been put away.
 #[derive(Debug)]
 pub(super) struct Kept {
-    unfinished: Arc<Unfinished>,
+    pub(super) unfinished: Arc<Unfinished>,
     /// Whoever may still follow it.
-    chase: Option<Arc<Chase>>,
-    length: u64,
-    /// How many there are of these.
-    count: Arc<AtomicUsize>,
+    pub(super) chase: Option<Arc<Chase>>,
+    pub(super) length: u64,
+    pub(super) _unclaimed: Unclaimed,
 }
 
-impl Task {
-    /// Has an upload put away that was cut off after so many bytes. Its lock is free when that is
-    /// done.
-    pub(super) fn keep(
-        unfinished: Arc<Unfinished>,
-        chase: Option<Arc<Chase>>,
-        length: u64,
-        count: &Arc<AtomicUsize>,
-    ) -> Task {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        if let Some(chase) = &chase {
-            chase.give_up();
-        }
-        let kept = Kept {
-            unfinished,
-            chase,
-            length,
-            count: Arc::clone(count),
-        };
-        match kept.unfinished.facts().filter(|_| before >= KEPT_OPEN) {
-            Some(facts) => Task::KeepClosed(facts),
-            None => Task::Keep(kept),
-        }
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A large upload that was given up. Its blocks are given back by a thread that does nothing
-/// else, since that takes more than a second for 50 GiB.
+/// An upload that was given up, and takes long to throw away: the blocks of 50 GiB are given back in
+/// more than a second, and a name may have to be off the disk before its file is. A thread does
+/// that which does nothing else.
 #[derive(Debug)]
 pub(super) struct Discard {
-    pub(super) _unfinished: Arc<Unfinished>,
-    pub(super) _chase: Option<Arc<Chase>>,
+    pub(super) unfinished: Arc<Unfinished>,
+    pub(super) chase: Option<Arc<Chase>>,
+    pub(super) _unclaimed: Unclaimed,
 }
 
 /// Starts the workers. Whichever is free takes the next task, so that one upload's long sync
@@ -121,9 +101,17 @@ pub(super) fn start(
     (0..WORKERS).map(start_one).collect()
 }
 
-/// Starts the thread that gives blocks back.
+/// Starts the thread that throws uploads away.
 pub(super) fn start_discarding(discards: Receiver<Discard>) -> io::Result<JoinHandle<()>> {
-    let run = move || discards.into_iter().for_each(drop);
+    let run = move || {
+        for discard in discards {
+            if let Some(chase) = &discard.chase {
+                chase.give_up();
+            }
+            // Dropped, one that can be resumed would stay.
+            discard.unfinished.discard();
+        }
+    };
     thread::Builder::new().name("discard".into()).spawn(run)
 }
 
@@ -164,11 +152,6 @@ fn work(root: &Root, task: Task, jobs: &Sender<Vec<Job>>, reports: &Reports, blo
             }
             put_away(root, &kept.unfinished, kept.length);
         }
-        Task::KeepClosed(facts) => {
-            if let Err(error) = put_away_closed(root, &facts) {
-                log::debug!("an upload that was cut off is left as it is: {error}");
-            }
-        }
         Task::Sync(mut job) => {
             let key = job.key;
             let twin = job
@@ -198,8 +181,8 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::mpsc::channel;
 
-    use super::super::record::{Record, State};
-    use super::super::tests::durable;
+    use super::super::record::{self, Facts, Record, State};
+    use super::super::tests::{durable, unfit};
     use super::super::unfinished::Partial;
     use super::*;
     use crate::proto::{Name, UploadId};
@@ -220,6 +203,11 @@ mod tests {
 
     impl Bench {
         fn new() -> Bench {
+            Bench::with(|_, file| file)
+        }
+
+        /// The same, and something is done with its file.
+        fn with(change: impl FnOnce(&Root, File) -> File) -> Bench {
             let home = tempfile::tempdir().expect("a folder");
             let root = durable(&home);
             let facts = Facts {
@@ -235,7 +223,8 @@ mod tests {
             let path = home.path().join(".piecemeal").join(&partial.name);
             let file = File::create_new(&path).expect("it is new");
             file.set_len(LENGTH).expect("a hole");
-            let unfinished = Arc::new(Unfinished::new(file, Some(partial)));
+            let unfinished = Unfinished::new(change(&root, file), Some(partial));
+            let unfinished = Arc::new(unfinished);
             let chase = Arc::new(Chase::new(Arc::clone(&unfinished), false));
             Bench {
                 root,
@@ -249,8 +238,12 @@ mod tests {
 
         /// The task of putting the upload away.
         fn keep(&self) -> Task {
-            let (unfinished, chase) = (Arc::clone(&self.unfinished), Arc::clone(&self.chase));
-            Task::keep(unfinished, Some(chase), LENGTH, &Arc::default())
+            Task::Keep(Kept {
+                unfinished: Arc::clone(&self.unfinished),
+                chase: Some(Arc::clone(&self.chase)),
+                length: LENGTH,
+                _unclaimed: Unclaimed::new(&Arc::default()),
+            })
         }
 
         /// A worker hears how long it is.
@@ -325,5 +318,15 @@ mod tests {
         let followed = bench.follow();
         assert!(matches!(followed, Err(Error::Failed)), "{followed:?}");
         assert_eq!(bench.record(), None);
+    }
+
+    /// The kernel has dropped what it could not write, and tells nobody of it again.
+    #[test]
+    fn of_an_upload_whose_sync_has_failed_the_next_server_trusts_what_was_synced_before() {
+        let bench = Bench::with(|root, _| unfit(root, ".piecemeal/id.upload").into());
+        bench.follow().expect_err("it can't be synced");
+        assert!(bench.root.has_failed());
+        let record = bench.record().expect("it is noted");
+        assert_eq!(record.trusted(LENGTH, (0, 0), record::boot()), 0);
     }
 }

@@ -78,11 +78,11 @@ impl Job {
 
     /// Checks length and digest.
     fn check(&self, root: &Root, block: &mut [u8]) -> Result<(), Error> {
-        if self.synced {
-            return Ok(());
-        }
         if root.has_failed() {
             return Err(Error::Failed);
+        }
+        if self.synced {
+            return Ok(());
         }
         if self.written != self.seal.size {
             // Our own mistake, and one that must cost this upload only.
@@ -411,7 +411,7 @@ fn sync_names(
 /// What a sync that was everyone's means for each.
 fn all_or_unknown(root: &Root, synced: io::Result<()>, results: &mut [Result<Placed, Error>]) {
     if let Err(error) = synced {
-        root.set_failed();
+        root.set_folder_failed();
         for result in results.iter_mut().filter(|result| result.is_ok()) {
             *result = Err(Error::Unknown(copy(&error)));
         }

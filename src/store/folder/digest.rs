@@ -83,7 +83,7 @@ impl Chase {
         }
         at.bytes = from.max(to);
         if self.unfinished.is_resumable() && at.bytes - at.synced >= CHECKPOINT {
-            self.checkpoint(root, at.bytes)?;
+            self.checkpoint(root, at)?;
             at.synced = at.bytes;
         }
         Ok(())
@@ -105,16 +105,19 @@ impl Chase {
         self.at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes sure that so many bytes can be gone on from after a power cut.
-    fn checkpoint(&self, root: &Root, bytes: u64) -> Result<(), Error> {
+    /// Makes sure that what has been followed can be gone on from after a power cut.
+    fn checkpoint(&self, root: &Root, at: &Followed) -> Result<(), Error> {
         // The next one would succeed without what the last one has lost.
         if root.has_failed() {
             return Err(Error::Failed);
         }
-        let synced = self.unfinished.file.sync_data();
+        let synced = self.unfinished.file.sync_data().inspect_err(|_| {
+            root.set_failed();
+            // Nor may the next server, which would find nothing amiss, trust what is in memory.
+            let _ = self.unfinished.write_record(State::lost(at.synced), false);
+        });
         synced
-            .inspect_err(|_| root.set_failed())
-            .and_then(|()| self.unfinished.write_record(State::open(bytes), true))
+            .and_then(|()| self.unfinished.write_record(State::open(at.bytes), true))
             .map_err(|error| Error::from_call("sync a partial upload", error))
     }
 

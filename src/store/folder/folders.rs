@@ -117,7 +117,7 @@ impl Folders {
         match &self.failed {
             None => Ok(()),
             Some(error) => {
-                root.set_failed();
+                root.set_folder_failed();
                 Err(copy(error))
             }
         }
@@ -142,6 +142,7 @@ impl Folders {
                 root.sync()?;
             }
         }
+        root.expect_folders()?;
         root.let_go();
         root.sync_moves()?;
         if self.kept.len() + reached.len() > REMEMBERED {

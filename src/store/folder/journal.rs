@@ -12,23 +12,40 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 
-/// The magic number that ext2, ext3 and ext4 share.
-const EXT: rustix::fs::FsWord = 0xef53;
-/// Those of file systems whose folders bring their links along: XFS, F2FS; and of tmpfs, which keeps
-/// nothing anyway. Btrfs should be one, and isn't where two threads store into one folder: the sync of a
-/// folder may find nothing to do, though the name that was just given isn't in its log. Seen on images
-/// of such disks (Linux 6.18), once in some five hundred power cuts: a batch of 3 files, and one of 4,
-/// were gone.
-const KEEPING: [rustix::fs::FsWord; 3] = [0x5846_5342, 0xf2f5_2010, 0x0102_1994];
+use rustix::fs::FsWord;
+
+/// The magic number that ext2, ext3 and ext4 share; and those of others.
+pub(super) const EXT: FsWord = 0xef53;
+pub(super) const XFS: FsWord = 0x5846_5342;
+pub(super) const BTRFS: FsWord = 0x9123_683e;
+const F2FS: FsWord = 0xf2f5_2010;
+const TMPFS: FsWord = 0x0102_1994;
+/// File systems whose folders bring their links along; and tmpfs, which keeps nothing anyway. Btrfs
+/// should be one, and isn't where two threads store into one folder: the sync of a folder may find
+/// nothing to do, though the name that was just given isn't in its log. Seen on images of such disks
+/// (Linux 6.18), once in some five hundred power cuts: a batch of 3 files, and one of 4, were gone.
+const KEEPING: [FsWord; 3] = [XFS, F2FS, TMPFS];
+
+/// What says which kind of file system a folder is on, if that can be found out.
+#[cfg(target_os = "linux")]
+pub(super) fn magic_of(folder: &OwnedFd) -> Option<FsWord> {
+    rustix::fs::fstatfs(folder).ok().map(|facts| facts.f_type)
+}
+
+/// Other systems have names for that.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn magic_of(_: &OwnedFd) -> Option<FsWord> {
+    None
+}
 
 /// Whether a link survives with its folder's sync. Where that can't be found out, it is taken
 /// not to.
 #[cfg(target_os = "linux")]
 pub(super) fn keeps_links(folder: &OwnedFd) -> bool {
-    match rustix::fs::fstatfs(folder).map(|facts| facts.f_type) {
-        Ok(EXT) => device_of(folder).is_some_and(|device| has_journal(&device)),
-        Ok(magic) => KEEPING.contains(&magic),
-        Err(_) => false,
+    match magic_of(folder) {
+        Some(EXT) => device_of(folder).is_some_and(|device| has_journal(&device)),
+        Some(magic) => KEEPING.contains(&magic),
+        None => false,
     }
 }
 

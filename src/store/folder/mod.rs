@@ -18,7 +18,7 @@
 //! itself.
 //!
 //! Beside these, one thread compares files that are there with announced digests, one opens uploads
-//! that can be resumed, and one gives back the blocks of large uploads that were given up. So one
+//! that can be resumed, and one throws away those that were given up and take long. So one
 //! fsync of a folder serves a whole batch, and small files never wait for the disk to swallow
 //! somebody's gigabytes.
 
@@ -55,8 +55,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::{Done, Error, IN_ORDER_SIZE, Journal, Key, Opening, Reserved, Store, Wake};
@@ -72,10 +72,6 @@ use root::{Naming, Root};
 pub use space::Space;
 pub use syncing::Durability;
 pub use upload::FolderUpload;
-
-/// Given-up uploads whose blocks wait to be given back. Their descriptors are nobody's claim, so
-/// there can't be many; a further one is freed by whoever gave it up, slow as that may be.
-const DISCARDS: usize = 8;
 
 /// Most uploads of one turn that the loop's thread may commit by itself, and their bytes, which it
 /// may have to read for their digests. Where the committer would be woken for a few, that costs
@@ -113,9 +109,9 @@ struct Queues {
     tasks: Sender<Task>,
     looks: Sender<Look>,
     resumes: Sender<Resume>,
-    discards: SyncSender<Discard>,
-    /// Uploads that were cut off and wait, open, to be put away.
-    kept_open: Arc<AtomicUsize>,
+    discards: Sender<Discard>,
+    /// Uploads that were cut off or given up, and wait, open, for one of the threads.
+    unclaimed: Arc<AtomicUsize>,
 }
 
 impl FolderStore {
@@ -146,13 +142,13 @@ impl FolderStore {
     }
 
     fn with_root(mut root: Root, partials: Partials) -> io::Result<FolderStore> {
-        root.share_failure(partials.failed());
+        root.share_failures(partials.failures());
         let root = Arc::new(root);
         let (jobs, job_queue) = channel();
         let (tasks, task_queue) = channel();
         let (looks, look_queue) = channel();
         let (resumes, resume_queue) = channel();
-        let (discards, discard_queue) = sync_channel(DISCARDS);
+        let (discards, discard_queue) = channel();
         let (report, done) = channel();
         let reports = Reports::new(report);
         let committer = committer::start(Arc::clone(&root), job_queue, reports.clone())?;
@@ -174,7 +170,7 @@ impl FolderStore {
             looks,
             resumes,
             discards,
-            kept_open: Arc::default(),
+            unclaimed: Arc::default(),
         };
         Ok(FolderStore {
             root,
@@ -396,6 +392,10 @@ impl Store for FolderStore {
 
     fn discard(&mut self, upload: FolderUpload) {
         upload.discard();
+    }
+
+    fn unclaimed(&self) -> usize {
+        self.queues().unclaimed.load(Ordering::Relaxed)
     }
 
     fn hear_taken(&mut self, upload: &mut FolderUpload) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::record::Facts;
 use super::reports::Reports;
+use super::syncing::Failures;
 use crate::proto::UploadId;
 use crate::store::{Done, Error, Key, OTHER_NAME, OTHER_SIZE};
 
@@ -27,7 +28,7 @@ pub struct Partials(Arc<Shared>);
 struct Shared {
     ttl: Option<Duration>,
     held: Mutex<HashMap<UploadId, Holder>>,
-    failed: Arc<AtomicBool>,
+    failures: Arc<Failures>,
 }
 
 /// Who announced an upload last.
@@ -52,13 +53,13 @@ impl Partials {
         Partials(Arc::new(Shared {
             ttl,
             held: Mutex::default(),
-            failed: Arc::default(),
+            failures: Arc::default(),
         }))
     }
 
     /// Whether any sync has failed, as [`syncing`](super::syncing) has it.
-    pub(super) fn failed(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0.failed)
+    pub(super) fn failures(&self) -> Arc<Failures> {
+        Arc::clone(&self.0.failures)
     }
 
     /// How long they are kept.

@@ -8,7 +8,8 @@
 //!   is used.
 //! - *open*: somebody writes, or was killed doing so. So many bytes were synced. What lies behind
 //!   them is as good while the same kernel runs, since a write that has ended is in its memory;
-//!   after a power cut it may be anything.
+//!   after a power cut it may be anything. So may it where a sync has failed, after which the record
+//!   names no kernel.
 //!
 //! Nobody writes a record, or a partial, but who holds the lock on the partial.
 
@@ -121,6 +122,11 @@ impl State {
             boot: boot().map(str::to_owned),
         }
     }
+
+    /// That of one of which bytes may be lost, though the kernel that knew it still runs.
+    pub(super) fn lost(synced: u64) -> State {
+        State::Open { synced, boot: None }
+    }
 }
 
 impl Record {
@@ -191,7 +197,7 @@ impl Record {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(self.to_string().as_bytes())?;
         if durably {
-            file.sync_all()?;
+            file.sync_all().inspect_err(|_| work.set_failed())?;
         }
         Ok(())
     }

@@ -186,11 +186,17 @@ fn plain(root: &Root, size: Option<u64>, error: Error) -> Result<Tried, Error> {
 /// Gives the file to the upload that waits for it, if that is still there.
 fn hand_over(root: &Root, waits: &Weak<OnceLock<Opened>>, opened: Opened) {
     match waits.upgrade() {
-        Some(place) => {
-            let filled = place.set(opened);
-            debug_assert!(filled.is_ok(), "an upload is opened once");
-        }
+        Some(place) => put_into(root, place, opened),
         None => put_away(root, &opened.unfinished, opened.offset),
+    }
+}
+
+/// The same; it may go at this very moment, and leave its file here.
+fn put_into(root: &Root, place: Arc<OnceLock<Opened>>, opened: Opened) {
+    let filled = place.set(opened);
+    debug_assert!(filled.is_ok(), "an upload is opened once");
+    if let Some(left) = Arc::into_inner(place).and_then(OnceLock::into_inner) {
+        put_away(root, &left.unfinished, left.offset);
     }
 }
 
@@ -255,21 +261,6 @@ fn try_open(root: &Root, resume: &Resume) -> Result<Tried, Error> {
         };
     }
     Ok(Tried::Held)
-}
-
-/// Puts a partial away whose file was closed meanwhile. Where somebody has it open again, there is
-/// nothing to be done.
-pub(super) fn put_away_closed(root: &Root, facts: &Facts) -> Result<(), Error> {
-    let (work, name) = (root.shared_work()?, facts.upload_name());
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&work, &name, flags, Mode::empty());
-    let file = File::from(file.map_err(|error| Error::from_call("open a partial upload", error))?);
-    let unfinished = with_name(file, &work, facts);
-    if unfinished.lock()? && still_has_name(&unfinished.file, &work, &name)? {
-        let length = trusted(&unfinished.file, &work, facts)?;
-        put_away(root, &unfinished, length);
-    }
-    Ok(())
 }
 
 /// Opens the file of a partial, or makes it, which the answer says. `None` where it isn't there
@@ -375,12 +366,14 @@ fn prepare(
         file.seek(SeekFrom::Start(offset))
             .map_err(failed("seek in a file"))?;
     }
-    if let Some(size) = size.filter(|size| *size >= RESERVE_FROM) {
-        unfinished.reserve(size)?;
-    }
     // A new one's may be lost in a power cut: then it begins at 0, which is what it says.
     let recorded = unfinished.write_record(State::open(offset), offset > 0);
-    recorded.map_err(failed("write a record"))
+    recorded.map_err(failed("write a record"))?;
+    // Behind the record: it changes the file's time, as above.
+    match size.filter(|size| *size >= RESERVE_FROM) {
+        Some(size) => unfinished.reserve(size),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -96,7 +96,9 @@ impl Root {
             closing: AtomicBool::new(false),
             record: OnceLock::new(),
         };
-        work::sweep(&root.folder, Sweep::Start, ttl, names_linger)
+        // Who can't sync it doesn't start.
+        let lingering = names_linger.then_some(&(|| ()) as &dyn Fn());
+        work::sweep(&root.folder, Sweep::Start, ttl, lingering)
             .map_err(|error| at_path("clean up the folder", path, error))?;
         root.nameless = naming == Naming::Best && root.can_be_nameless();
         root.syncing = Syncing::of(&root);
@@ -110,7 +112,9 @@ impl Root {
 
     /// Removes uploads that were abandoned for longer than `ttl`.
     pub(super) fn sweep_partials(&self, ttl: Option<Duration>) -> io::Result<()> {
-        work::sweep(&self.folder, Sweep::Running, ttl, self.names_linger)
+        let lost = || self.set_folder_failed();
+        let lingering = self.names_linger.then_some(&lost as &dyn Fn());
+        work::sweep(&self.folder, Sweep::Running, ttl, lingering)
     }
 
     /// Whether files have no name until they are whole.

@@ -35,11 +35,20 @@ pub(super) struct Syncing {
     pub(super) links_need_it: bool,
     /// Where one call may sync all that the file system has.
     pub(super) together: Option<Together>,
-    /// Whether any sync has failed, after which nothing can be promised: here, or for another store
-    /// of the same folder.
-    failed: Arc<AtomicBool>,
-    /// Whether that of the folder itself has. Held while it is synced.
-    folder_failed: Mutex<bool>,
+    /// Shared with other stores of the same folder.
+    failures: Arc<Failures>,
+    /// Held while the folder itself is synced: its threads share a descriptor, and whoever waits here
+    /// for another's sync is told how that has ended.
+    folder: Mutex<()>,
+}
+
+/// Which syncs have failed, of all stores of a folder.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    /// Any, after which nothing is begun any more.
+    any: AtomicBool,
+    /// One of a folder, after which no name is certain: it may be on the way to any file.
+    folder: AtomicBool,
 }
 
 impl Syncing {
@@ -47,7 +56,7 @@ impl Syncing {
     pub(super) fn of(root: &Root) -> Syncing {
         Syncing {
             links_need_it: root.names_linger && root.is_nameless(),
-            together: root.durable.then(Together::open).flatten(),
+            together: root.durable.then(|| Together::open(&root.folder)).flatten(),
             ..Syncing::default()
         }
     }
@@ -60,16 +69,34 @@ impl Root {
             // For the other stores too.
             self.set_failed();
         }
-        self.syncing.failed.load(Ordering::Relaxed)
+        self.syncing.failures.any.load(Ordering::Relaxed)
     }
 
     /// From now on shares that with other stores.
-    pub(super) fn share_failure(&mut self, failed: Arc<AtomicBool>) {
-        self.syncing.failed = failed;
+    pub(super) fn share_failures(&mut self, failures: Arc<Failures>) {
+        self.syncing.failures = failures;
     }
 
     pub(super) fn set_failed(&self) {
-        self.syncing.failed.store(true, Ordering::Relaxed);
+        self.syncing.failures.any.store(true, Ordering::Relaxed);
+    }
+
+    /// A folder's sync has failed.
+    pub(super) fn set_folder_failed(&self) {
+        self.syncing.failures.folder.store(true, Ordering::Relaxed);
+        self.set_failed();
+    }
+
+    /// Asked behind a sync of folders that has succeeded: one that failed for somebody else may have
+    /// been of one of these, and the kernel has told only them.
+    ///
+    /// # Errors
+    /// Where a folder's sync has failed, whoever asked for it.
+    pub(super) fn expect_folders(&self) -> io::Result<()> {
+        match self.syncing.failures.folder.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("a folder failed to sync earlier")),
+            false => Ok(()),
+        }
     }
 
     /// Makes the link from a name to a file survive a power cut, as far as the folder's own sync
@@ -98,22 +125,17 @@ impl Root {
     /// Makes the names that were given in the folder itself survive a power cut. Once that has
     /// failed for one thread, it fails for all.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let failed = self.syncing.folder_failed.lock();
-        let mut failed = failed.unwrap_or_else(PoisonError::into_inner);
-        if *failed {
-            return Err(io::Error::other("the folder failed to sync earlier"));
-        }
-        beneath::sync(&self.folder).inspect_err(|_| {
-            *failed = true;
-            self.set_failed();
-        })
+        let held = self.syncing.folder.lock();
+        let _held = held.unwrap_or_else(PoisonError::into_inner);
+        self.expect_folders()?;
+        beneath::sync(&self.folder).inspect_err(|_| self.set_folder_failed())
     }
 
     /// The same for one name that is there, and for the folders it is in. Returns whether they are
     /// still there.
     pub(super) fn sync_way_to(&self, name: &str) -> Result<bool, Error> {
         let failed = |error: io::Error| {
-            self.set_failed();
+            self.set_folder_failed();
             Error::from_call("sync a folder", error)
         };
         let mut way = name;
@@ -216,6 +238,7 @@ mod tests {
         }
         let none = Root::open(here.path(), Durability::None, Naming::Best, None);
         assert!(none.expect("it opens").syncing.together.is_none());
-        assert_eq!(root.syncing.together.is_some(), Together::open().is_some());
+        let is_tried = Together::open(&root.folder).is_some();
+        assert_eq!(root.syncing.together.is_some(), is_tried);
     }
 }

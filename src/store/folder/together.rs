@@ -2,29 +2,39 @@
 //!
 //! A sync of each file flushes the disk's cache once a file, and those flushes are nearly all of
 //! what a durable small file costs. `syncfs` writes all that the file system has in memory, and
-//! flushes once. Three things speak against it, and where one is true each file is synced by
-//! itself:
+//! flushes once. Four things speak against it, and where one is true each file is synced by itself:
 //!
+//! - What it is worth is the file system's affair. FUSE, by which many others are made, lets its
+//!   server hear nothing of it; network file systems send what they have and ask for no flush;
+//!   overlayfs may not hear of what the one below it has lost. So it is asked only of those that were
+//!   tried.
 //! - It writes everybody's data. Beside a stranger's gigabytes it would take seconds, so it is used
 //!   only while there is little to be written on the whole machine.
 //! - Its error can't be pinned on one file, so all of the batch fail. Before Linux 5.8 it reports
-//!   no error at all.
+//!   no bytes that were lost, and before 5.17 no failure of the file system's own part.
 //! - For a single file it is no faster.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+
+use rustix::fs::FsWord;
+
+use super::journal::{BTRFS, EXT, XFS, magic_of};
 
 /// From so many files on: measured, two clients get half as many files again, eight twice as many.
 const FROM: usize = 2;
 /// Bytes that may wait to be written on the whole machine, those of the batch included: what a disk
 /// takes in some ten milliseconds, as long as a batch's own syncs would need.
 const CALM: u64 = 16 << 20;
-/// The first Linux whose `syncfs` reports that data was lost.
-const REPORTS_SINCE: (u32, u32) = (5, 8);
+/// The first Linux whose `syncfs` reports all that went wrong.
+const REPORTS_SINCE: (u32, u32) = (5, 17);
+/// The file systems whose `syncfs` was tried by power cuts.
+const TRIED: [FsWord; 3] = [EXT, XFS, BTRFS];
 /// What is read of the kernel's table, which has some 60 lines of 28 bytes.
 const TABLE: usize = 4 << 10;
 
-/// A system whose `syncfs` can be trusted.
+/// A file system whose `syncfs` can be trusted.
 #[derive(Debug)]
 pub(super) struct Together {
     /// What waits on the whole machine. It stays open: a server that has given up the right to open
@@ -34,8 +44,9 @@ pub(super) struct Together {
 
 impl Together {
     /// `None` where a batch is better synced file by file, however large it is.
-    pub(super) fn open() -> Option<Together> {
-        let table = is_trusted(version()).then(|| File::open("/proc/meminfo").ok());
+    pub(super) fn open(folder: &OwnedFd) -> Option<Together> {
+        let table =
+            is_trusted(version(), magic_of(folder)).then(|| File::open("/proc/meminfo").ok());
         table.flatten().map(|table| Together { table })
     }
 
@@ -66,9 +77,10 @@ fn waiting(table: &str) -> Option<u64> {
     Some((kib("Dirty:")? + kib("Writeback:")?) << 10)
 }
 
-/// Whether the `syncfs` of a kernel reports that data was lost.
-fn is_trusted(version: Option<(u32, u32)>) -> bool {
-    cfg!(target_os = "linux") && version.is_some_and(|version| version >= REPORTS_SINCE)
+/// Whether `syncfs` syncs what is on such a file system, and reports where it can't.
+fn is_trusted(version: Option<(u32, u32)>, magic: Option<FsWord>) -> bool {
+    let reports = version.is_some_and(|version| version >= REPORTS_SINCE);
+    cfg!(target_os = "linux") && reports && magic.is_some_and(|magic| TRIED.contains(&magic))
 }
 
 /// The kernel's version, as far as it matters.
@@ -95,7 +107,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_table_is_read_anew_each_time_and_a_single_file_is_never_worth_it() {
-        let together = Together::open().expect("this system has one");
+        let together = Together::reading(File::open("/proc/meminfo").expect("it is there"));
         assert!(together.waiting().is_some() && together.waiting().is_some());
         assert!(!together.is_sooner(1));
     }
@@ -122,17 +134,34 @@ mod tests {
     }
 
     #[test]
-    fn only_a_kernel_that_tells_of_lost_data_is_trusted() {
+    fn only_a_kernel_that_tells_of_all_that_is_lost_is_trusted() {
         let versions = [
             None,
             Some((4, 99)),
-            Some((5, 7)),
-            Some((5, 8)),
+            Some((5, 16)),
+            Some((5, 17)),
             Some((6, 0)),
         ];
         let is_linux = cfg!(target_os = "linux");
         let expected = [false, false, false, is_linux, is_linux];
-        assert_eq!(versions.map(is_trusted), expected);
+        assert_eq!(
+            versions.map(|version| is_trusted(version, Some(XFS))),
+            expected
+        );
+    }
+
+    /// FUSE says that all is well, and its server has heard nothing.
+    #[test]
+    fn only_file_systems_that_were_tried_are_synced_as_a_whole() {
+        let (fuse, overlay, nfs, memory) = (0x6573_5546, 0x794c_7630, 0x6969, 0x0102_1994);
+        let trusted = |magic| is_trusted(Some((6, 0)), magic);
+        for magic in [EXT, XFS, BTRFS] {
+            assert_eq!(trusted(Some(magic)), cfg!(target_os = "linux"));
+        }
+        for magic in [fuse, overlay, nfs, memory] {
+            assert!(!trusted(Some(magic)), "{magic:x}");
+        }
+        assert!(!trusted(None), "not known is not tried");
     }
 
     #[cfg(target_os = "linux")]

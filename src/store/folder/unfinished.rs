@@ -168,9 +168,11 @@ impl Unfinished {
         }
     }
 
-    /// What it was announced as, where it can be resumed.
-    pub(super) fn facts(&self) -> Option<Box<Facts>> {
-        self.partial().as_ref()?.facts.clone()
+    /// Whether to throw it away may take long: its record may just be on its way to the disk, or its
+    /// name have to be off the disk before its file is.
+    pub(super) fn takes_long_to_discard(&self) -> bool {
+        let is_lingering = |partial: &Partial| partial.work.names_linger();
+        self.is_resumable || self.partial().as_ref().is_some_and(is_lingering)
     }
 
     /// Throws it away, even if it could be resumed, unless it has its name.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
 use super::Queues;
-use super::bulk::{Discard, Task};
+use super::bulk::{Discard, Kept, Task, Unclaimed};
 use super::committer::Job;
 use super::digest::Chase;
 use super::partials::Claim;
@@ -293,37 +293,42 @@ impl FolderUpload {
 }
 
 impl Drop for FolderUpload {
-    /// What can be resumed is put away by a worker, since that waits for the disk; its lock is
-    /// free when that is done. Where the store is gone, the record speaks of a server that died,
-    /// which is good enough.
-    ///
-    /// Giving back the blocks of a large file takes time that the loop doesn't have: for 50 GiB
-    /// more than a second.
+    /// What takes long is a thread's, and none of the loop's: what can be resumed is put away by one,
+    /// since that waits for the disk; its lock is free when that is done. Where the store is gone, the
+    /// record speaks of a server that died, which is good enough.
     fn drop(&mut self) {
         self.adopt();
-        if let (Some(resumable), Some(unfinished)) = (self.resumable.take(), &self.unfinished) {
-            if resumable.is_discarded {
-                unfinished.discard();
-            } else if let (Some(queues), Some(file)) =
-                (self.queues.upgrade(), self.unfinished.take())
-            {
-                let chase = self.chase.take();
-                let keep = Task::keep(file, chase, self.written, &queues.kept_open);
-                let _ = queues.tasks.send(keep);
-                return;
+        let Some(unfinished) = self.unfinished.take() else {
+            return;
+        };
+        let (queues, chase) = (self.queues.upgrade(), self.chase.take());
+        let resumable = self.resumable.take();
+        let is_kept = resumable.is_some_and(|resumable| !resumable.is_discarded);
+        if let (Some(queues), true) = (&queues, is_kept) {
+            if let Some(chase) = &chase {
+                chase.give_up();
             }
+            // The workers live as long as the queues.
+            let _ = queues.tasks.send(Task::Keep(Kept {
+                unfinished,
+                chase,
+                length: self.written,
+                _unclaimed: Unclaimed::new(&queues.unclaimed),
+            }));
+            return;
         }
-        if let Some(unfinished) = &self.unfinished {
-            unfinished.give_back();
-        }
-        let large = self.written.max(self.reserved) > IN_ORDER_SIZE;
-        if let Some(queues) = self.queues.upgrade().filter(|_| large)
-            && let Some(unfinished) = self.unfinished.take()
-        {
-            let _ = queues.discards.try_send(Discard {
-                _unfinished: unfinished,
-                _chase: self.chase.take(),
-            });
+        unfinished.give_back();
+        let is_large = self.written.max(self.reserved) > IN_ORDER_SIZE;
+        match queues {
+            Some(queues) if is_large || unfinished.takes_long_to_discard() => {
+                let _ = queues.discards.send(Discard {
+                    unfinished,
+                    chase,
+                    _unclaimed: Unclaimed::new(&queues.unclaimed),
+                });
+            }
+            _ if !is_kept => unfinished.discard(),
+            _ => {}
         }
     }
 }

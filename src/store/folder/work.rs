@@ -20,9 +20,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
@@ -48,7 +48,7 @@ pub(super) struct Work {
     names_linger: bool,
     /// Whether a file was moved elsewhere, and the disk may not know yet.
     moved: AtomicBool,
-    /// Whether its own sync has failed.
+    /// Whether its own sync has failed, or that of a record in it.
     failed: AtomicBool,
 }
 
@@ -61,6 +61,11 @@ impl Work {
             moved: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         })
+    }
+
+    /// Whether a name that is taken away has to be off the disk before its file is free.
+    pub(super) fn names_linger(&self) -> bool {
+        self.names_linger
     }
 
     /// Takes names away, those that are there. Where names linger, their files are free only when
@@ -123,7 +128,7 @@ impl Work {
         // Before it: what is moved meanwhile may come too late for it.
         self.moved.store(false, Ordering::Relaxed);
         beneath::sync(&self.folder).map_err(|error| {
-            self.failed.store(true, Ordering::Relaxed);
+            self.set_failed();
             Errno::from_io_error(&error).unwrap_or(Errno::IO)
         })
     }
@@ -131,6 +136,11 @@ impl Work {
     /// Whether it could once not be synced, also where nobody waited for that.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// It, or a record in it, could not be synced.
+    pub(super) fn set_failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Takes the work folder away where it is empty and nobody else uses it.
@@ -198,12 +208,12 @@ pub(super) enum Sweep {
 
 /// Removes what nobody needs from the work folder. A file that is locked belongs to a server that
 /// runs. Uploads that can be resumed are kept until they were not changed for `ttl`; without it,
-/// they aren't kept.
+/// they aren't kept. Where names linger, `lingering` is called if the work folder can't be synced.
 pub(super) fn sweep(
     folder: &OwnedFd,
     when: Sweep,
     ttl: Option<Duration>,
-    names_linger: bool,
+    lingering: Option<&dyn Fn()>,
 ) -> io::Result<()> {
     let work = match open(folder) {
         Ok(work) => work,
@@ -212,7 +222,7 @@ pub(super) fn sweep(
     };
     let mut held = Swept {
         files: Vec::new(),
-        folder: names_linger.then_some(&work),
+        folder: lingering.map(|lost| (&work, lost)),
     };
     for entry in rustix::fs::Dir::read_from(&work)? {
         sweep_one(&work, entry?.file_name(), (when, ttl), &mut held)?;
@@ -238,6 +248,12 @@ fn sweep_one(
         Err(Errno::NOENT) => return Ok(()),
         // A link, or a socket. None was made here.
         Err(Errno::LOOP | Errno::NXIO | Errno::MLINK) => return Ok(unlink(work, name)?),
+        // It was complete, and has the permissions that its sender chose. If its server is dead,
+        // nobody can go on with it.
+        Err(Errno::ACCESS) if when == Sweep::Start && !others_use(work) => {
+            return take_away(work, name, held);
+        }
+        Err(Errno::ACCESS) => return Ok(()),
         file => File::from(file?),
     };
     if bytes.ends_with(HELD.as_bytes()) && others_use(work) {
@@ -253,31 +269,37 @@ fn sweep_one(
         (_, true) => when == Sweep::Start,
         _ => true,
     };
-    if !is_useless && !is_old(&file, ttl)? {
+    if !is_useless && !is_old(work, &file, record_of(bytes), ttl)? {
         return Ok(());
     }
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        if is_upload {
-            let record = other_name(bytes, UPLOAD, RECORD);
-            held.add(&*record)?;
-            unlink(work, record)?;
-        }
-        held.add(name)?;
-        unlink(work, name)?;
+        take_away(work, name, held)?;
     }
+    Ok(())
+}
+
+/// Takes a work file's name away, and that of its record before, if it may have one.
+fn take_away(work: &OwnedFd, name: &CStr, held: &mut Swept<'_>) -> io::Result<()> {
+    if let Some(record) = record_of(name.to_bytes()) {
+        held.add(&*record)?;
+        unlink(work, record)?;
+    }
+    held.add(name)?;
+    unlink(work, name)?;
     Ok(())
 }
 
 /// Where names linger, the files whose names a sweep takes away.
 struct Swept<'a> {
     files: Vec<OwnedFd>,
-    folder: Option<&'a OwnedFd>,
+    /// The work folder, and who is to hear of it if that can't be synced.
+    folder: Option<(&'a OwnedFd, &'a dyn Fn())>,
 }
 
 impl Swept<'_> {
     /// Keeps what is called so from being freed.
     fn add(&mut self, name: impl Arg) -> io::Result<()> {
-        let Some(folder) = self.folder else {
+        let Some((folder, _)) = self.folder else {
             return Ok(());
         };
         if self.files.len() >= SWEPT_MOST {
@@ -289,8 +311,8 @@ impl Swept<'_> {
 
     /// Lets them be freed, once the disk knows.
     fn let_go(&mut self) -> io::Result<()> {
-        if let (Some(folder), false) = (self.folder, self.files.is_empty()) {
-            beneath::sync(folder)?;
+        if let (Some((folder, lost)), false) = (self.folder, self.files.is_empty()) {
+            beneath::sync(folder).inspect_err(|_| lost())?;
         }
         self.files.clear();
         Ok(())
@@ -319,12 +341,32 @@ fn others_use(work: &OwnedFd) -> bool {
     unlocked.is_err()
 }
 
-/// Whether a file was not changed for `ttl`, or need not be kept at all.
-fn is_old(file: &File, ttl: Option<Duration>) -> io::Result<bool> {
+/// Whether a file was not changed for `ttl`, or need not be kept at all; and its record, if it has
+/// one: the file may have its sender's time already, which can be any.
+fn is_old(
+    work: &OwnedFd,
+    file: &File,
+    record: Option<Vec<u8>>,
+    ttl: Option<Duration>,
+) -> io::Result<bool> {
     let Some(ttl) = ttl else { return Ok(true) };
-    // A time in the future is no age.
-    let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
-    Ok(age >= ttl)
+    let stat = |name: Vec<u8>| rustix::fs::statat(work, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+    let of_record = record
+        .and_then(stat)
+        .map_or(Duration::MAX, |facts| age(&facts));
+    Ok(age(&rustix::fs::fstat(file)?).min(of_record) >= ttl)
+}
+
+/// How long ago a file was changed. A time in the future is its sender's; that of its inode is nobody's.
+fn age(facts: &Stat) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    // What is before 1970 was long ago.
+    let since =
+        |seconds: i64| now.checked_sub(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    since(facts.st_mtime)
+        .or_else(|| since(facts.st_ctime))
+        .unwrap_or_default()
 }
 
 /// Whether a file has a name elsewhere. A power cut can leave both where a file system without a
@@ -337,6 +379,12 @@ fn has_another_name(file: &File) -> io::Result<bool> {
 fn has_upload(work: &OwnedFd, record: &[u8]) -> bool {
     let upload = other_name(record, RECORD, UPLOAD);
     rustix::fs::statat(work, upload, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// What the record of an upload is called, where that is one.
+fn record_of(name: &[u8]) -> Option<Vec<u8>> {
+    name.ends_with(UPLOAD.as_bytes())
+        .then(|| other_name(name, UPLOAD, RECORD))
 }
 
 /// A name with another ending.

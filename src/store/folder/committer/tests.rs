@@ -379,3 +379,33 @@ fn a_digest_that_was_taken_on_the_way_is_not_taken_again() {
     std::os::unix::fs::FileExt::write_all_at(file, b"wrong", 0).expect("written");
     large.make_safe(&root, &mut block).expect("it was right");
 }
+
+/// Its own sync of that folder finds nothing to do: the kernel has told somebody else of the loss.
+#[test]
+fn a_name_is_unknown_where_a_folder_has_failed_to_sync_for_somebody_else() {
+    for is_folder in [true, false] {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = root_on(&home, false);
+        let (mut folders, mut numbers) = (Folders::new(2), Numbers::default());
+        let batch = [job(root.create().expect("a file"), "a/1", true)];
+        let placed = batch[0].place(&root, &mut folders, &mut numbers, &mut []);
+        let mut results = [placed];
+        match is_folder {
+            true => root.set_folder_failed(),
+            false => root.set_failed(),
+        }
+        sync_names(&root, &mut folders, &batch, &mut results);
+        let is_unknown = matches!(results[0], Err(Error::Unknown(_)));
+        assert_eq!(is_unknown, is_folder, "{results:?}");
+    }
+}
+
+#[test]
+fn what_was_synced_before_a_sync_has_failed_gets_no_name_behind_it() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = root_on(&home, false);
+    root.set_failed();
+    let jobs = vec![job(root.create().expect("a file"), "a", true)];
+    assert_eq!(ends(&mut Committing::new(2), &root, jobs), ["failed"]);
+    assert!(!home.path().join("a").exists());
+}

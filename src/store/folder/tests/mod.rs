@@ -127,8 +127,16 @@ impl Shelf {
         }
     }
 
-    /// Every file that anybody can see, hidden folders included.
+    /// Waits until what was cut off is put away, and what was given up is gone.
+    fn settle(&self) {
+        while self.store.unclaimed() > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Every file that anybody can see, hidden folders included, once what was given up is gone.
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.settle();
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(self.folder.path()).expect("the folder is there") {
             let path = entry.expect("an entry").path();

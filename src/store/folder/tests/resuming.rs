@@ -86,6 +86,7 @@ impl Shelf {
     }
 
     pub(super) fn in_work(&self) -> Vec<String> {
+        self.settle();
         let Ok(entries) = fs::read_dir(self.work()) else {
             return Vec::new();
         };

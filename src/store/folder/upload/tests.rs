@@ -5,7 +5,7 @@ mod dropped;
 use super::*;
 use crate::store::folder::Space;
 use crate::store::folder::tests::durable;
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::mpsc::{Receiver, channel};
 
 const KEY: Key = Key {
     connection: 1,
@@ -18,28 +18,28 @@ struct Bench {
     queues: Arc<Queues>,
     tasks: Receiver<Task>,
     discards: Receiver<Discard>,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Bench {
     fn new() -> Bench {
         let home = tempfile::tempdir().expect("a folder");
         let (task, tasks) = channel();
-        let (discard, discards) = sync_channel(1);
+        let (discard, discards) = channel();
         let queues = Queues {
             jobs: channel().0,
             tasks: task,
             looks: channel().0,
             resumes: channel().0,
             discards: discard,
-            kept_open: Arc::default(),
+            unclaimed: Arc::default(),
         };
         Bench {
             root: durable(&home),
             queues: Arc::new(queues),
             tasks,
             discards,
-            _home: home,
+            home,
         }
     }
 

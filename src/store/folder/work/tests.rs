@@ -2,6 +2,7 @@
 
 use super::*;
 use rustix::fs::{CWD, FileType};
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -87,6 +88,12 @@ fn a_file_or_a_link_in_the_work_folders_place_is_not_taken_for_it() {
     make(&folder).expect_err("a link is in its place");
 }
 
+/// The work folder, open in this way.
+fn open_at(folder: &OwnedFd, access: OFlags) -> OwnedFd {
+    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, RESERVED, flags, Mode::empty()).expect("it is there")
+}
+
 /// A work folder with these files in it, an hour old where that is said.
 fn filled(home: &tempfile::TempDir, names: &[&str], is_old: bool) -> PathBuf {
     let work = home.path().join(RESERVED);
@@ -129,7 +136,7 @@ fn what_is_swept_depends_on_what_it_is_on_its_age_and_on_when_that_is() {
     ] {
         let (home, folder) = home();
         let work = filled(&home, &all, is_old);
-        sweep(&folder, when, MINUTE, false).expect("swept");
+        sweep(&folder, when, MINUTE, None).expect("swept");
         assert_eq!(names_in(&work), left, "{is_old} {when:?}");
     }
 }
@@ -147,10 +154,10 @@ fn where_nothing_is_kept_all_goes_that_nobody_holds() {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).expect("free");
         file
     });
-    sweep(&folder, Sweep::Start, None, false).expect("swept");
+    sweep(&folder, Sweep::Start, None, None).expect("swept");
     assert_eq!(names_in(&work), ["b.upload", "c.part"]);
     drop(held);
-    sweep(&folder, Sweep::Start, None, false).expect("swept");
+    sweep(&folder, Sweep::Start, None, None).expect("swept");
     assert!(names_in(&work).is_empty());
 }
 
@@ -164,7 +171,7 @@ fn links_pipes_and_sockets_are_taken_away_and_neither_followed_nor_waited_for() 
     let mode = Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, mode, 0).expect("made");
     let _socket = UnixListener::bind(work.join("socket.part")).expect("bound");
-    sweep(&folder, Sweep::Start, MINUTE, false).expect("swept");
+    sweep(&folder, Sweep::Start, MINUTE, None).expect("swept");
     assert!(names_in(&work).is_empty());
     assert_eq!(fs::read(home.path().join("mine")).expect("there"), b"mine");
 }
@@ -176,7 +183,7 @@ fn a_file_that_another_server_has_finished_meanwhile_is_no_failure() {
     let work = open(&folder).expect("there");
     let mut held = Swept {
         files: Vec::new(),
-        folder: Some(&work),
+        folder: Some((&work, &|| {})),
     };
     for name in [c"a.part", c"a.upload", c"a.record"] {
         sweep_one(&work, name, (Sweep::Start, None), &mut held)
@@ -192,7 +199,7 @@ fn a_file_that_was_changed_in_the_future_is_young() {
     let file = File::open(work.join("a.upload")).expect("there");
     let then = SystemTime::now() + Duration::from_secs(3600);
     file.set_modified(then).expect("ours");
-    sweep(&folder, Sweep::Running, MINUTE, false).expect("swept");
+    sweep(&folder, Sweep::Running, MINUTE, None).expect("swept");
     assert_eq!(names_in(&work), ["a.upload"]);
 }
 
@@ -203,9 +210,7 @@ fn a_work_folder_that_can_not_be_synced_says_so_later_too() {
         let mut work = Work::make(&folder, names_linger).expect("it can be made");
         fs::write(home.path().join(".piecemeal/a"), "").expect("written");
         // A descriptor of this kind can't be synced.
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let unfit = rustix::fs::openat(&folder, RESERVED, flags, Mode::empty());
-        work.folder = unfit.expect("it is there");
+        work.folder = open_at(&folder, OFlags::PATH);
         let taken = work.take_away(&["a"]);
         assert_eq!(taken.is_err(), names_linger, "{taken:?}");
         assert_eq!(work.has_failed(), names_linger);
@@ -214,5 +219,44 @@ fn a_work_folder_that_can_not_be_synced_says_so_later_too() {
         // Gone it is all the same, and what isn't there needs no sync.
         assert!(!home.path().join(".piecemeal/a").exists());
         work.take_away(&["a"]).expect("it isn't there");
+    }
+}
+
+#[test]
+fn names_that_a_sweep_takes_away_and_can_not_be_synced_are_told_as_a_failure() {
+    let (home, folder) = home();
+    filled(&home, &["a.part"], false);
+    let unfit = open_at(&folder, OFlags::PATH);
+    let told = Cell::new(false);
+    let lost = || told.set(true);
+    let mut held = Swept {
+        files: Vec::new(),
+        folder: Some((&unfit, &lost)),
+    };
+    held.let_go().expect("there is nothing to be synced");
+    held.add("a.part").expect("it is held");
+    held.let_go().expect_err("it can't be synced");
+    assert!(told.get());
+}
+
+/// Its sender may give it any time when it is complete, and a server may die then.
+#[test]
+fn how_old_an_upload_is_says_its_record_where_its_own_time_is_its_senders() {
+    let (home, folder) = home();
+    let work = filled(&home, &["a.upload", "b.upload"], true);
+    filled(&home, &["a.record"], false);
+    sweep(&folder, Sweep::Running, MINUTE, None).expect("swept");
+    assert_eq!(names_in(&work), ["a.record", "a.upload"]);
+    // One that is never old would stay for ever.
+    let mut facts = rustix::fs::statat(&folder, RESERVED, AtFlags::empty()).expect("there");
+    let now = facts.st_ctime;
+    let aged = |facts: &Stat| age(facts).as_secs() / 100;
+    for (modified, changed, hundreds) in [
+        (now - 550, now, 5),
+        (now + 1_000_000, now - 850, 8),
+        (now + 1_000_000, now + 1_000_000, 0),
+    ] {
+        (facts.st_mtime, facts.st_ctime) = (modified, changed);
+        assert_eq!(aged(&facts), hundreds, "{modified} {changed}");
     }
 }

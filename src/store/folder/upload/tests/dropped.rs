@@ -1,6 +1,8 @@
 //! Who gives the blocks of an upload back that was given up, and what is kept of it.
 
 use super::*;
+use crate::store::folder::Durability;
+use crate::store::folder::root::Naming;
 
 #[test]
 fn the_blocks_of_a_large_upload_are_given_back_by_a_thread_and_those_of_a_small_one_at_once() {
@@ -23,17 +25,23 @@ fn the_blocks_of_a_large_upload_are_given_back_by_a_thread_and_those_of_a_small_
 }
 
 #[test]
-fn who_can_hand_nothing_over_gives_the_blocks_back_itself() {
+fn however_many_large_uploads_are_given_up_the_loop_throws_none_away_and_all_are_counted() {
     let bench = Bench::new();
-    let large = || {
+    let large = |_| {
         let mut upload = bench.upload();
         upload.reserve(IN_ORDER_SIZE + 1, KEY).expect("room");
         upload
     };
-    // There is room for one.
-    drop((large(), large()));
-    assert!(bench.discards.try_recv().is_ok());
-    assert!(bench.discards.try_recv().is_err());
+    let count = || {
+        bench
+            .queues
+            .unclaimed
+            .load(std::sync::atomic::Ordering::Relaxed)
+    };
+    (0..20).map(large).for_each(drop);
+    assert_eq!(count(), 20);
+    assert_eq!(bench.discards.try_iter().count(), 20);
+    assert_eq!(count(), 0, "they are gone");
 }
 
 #[test]
@@ -45,4 +53,18 @@ fn the_space_of_an_upload_that_is_given_up_is_anybodys_before_its_blocks_are_fre
     drop(upload);
     assert_eq!(space.used(), 0);
     assert!(bench.discards.try_recv().is_ok(), "it still has its blocks");
+}
+
+#[test]
+fn a_name_that_has_to_be_off_the_disk_is_not_taken_away_by_the_loop() {
+    for keeps_links in [true, false] {
+        let mut bench = Bench::new();
+        let home = bench.home.path();
+        let root = Root::open_on(home, Durability::Full, Naming::Partial, None, |_| {
+            keeps_links
+        });
+        bench.root = root.expect("it opens");
+        drop(bench.upload());
+        assert_eq!(bench.discards.try_recv().is_err(), keeps_links);
+    }
 }
