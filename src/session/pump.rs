@@ -39,7 +39,7 @@ impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
                     return Visit::Wait(None);
                 }
                 let spliced = match want {
-                    Want::Body(left) => self.splice(left, ready, most, &mut budget, around),
+                    Want::Body(left) => self.splice(left, most, &mut budget, around),
                     _ => false,
                 };
                 if !spliced {
