@@ -8,7 +8,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use common::{Client, GUARD, Server, Starter, data, data_header, end, put, string, wait_until};
+use common::{
+    Client, GUARD, Server, Starter, data, data_eof, data_header, end, put, string, wait_until,
+};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::Signal;
 
@@ -83,6 +85,42 @@ fn urgent_data_loses_only_the_urgent_byte() {
         server.signal(Signal::CONT);
         client.receipt(&name, body.len());
         assert!(server.stored(&name) == body);
+    }
+    unharmed(&server, before);
+}
+
+#[test]
+fn urgent_data_loses_only_the_urgent_byte_of_a_body_that_is_spliced() {
+    // Long enough for a megabyte to be sent in, and waited for only where a read was cut short.
+    let server = Server::start(&["--stall-timeout", "2s", "--accept-eof"]);
+    let before = server.descriptors_when_warm();
+    let body: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+    // So little lies behind this mark that the stream may have ended when the mark is met.
+    let near_the_end = body.len() - 20_000;
+    for (at, to_the_end) in [
+        (20_000, false),
+        (500_000, false),
+        (20_000, true),
+        (near_the_end, true),
+    ] {
+        let mut client = server.client();
+        let name = format!("{at}-{to_the_end}");
+        client.send(string(&name));
+        client.ok();
+        let (head, tail) = body.split_at(at);
+        let begun = if to_the_end {
+            data_eof(head)
+        } else {
+            [data_header(4, body.len() as u64), head.to_vec()].concat()
+        };
+        client.send(begun);
+        client.send_urgent(b'!');
+        client.send(tail);
+        if to_the_end {
+            client.finish();
+        }
+        client.receipt(&name, body.len());
+        assert!(server.stored(&name) == body, "{name}");
     }
     unharmed(&server, before);
 }

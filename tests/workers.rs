@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{PROGRAM, Server, command, data, string};
+use common::{PROGRAM, Server, command, data, put, string};
 use rustix::process::Signal;
 
 #[test]
@@ -79,4 +79,25 @@ fn what_any_loop_has_under_way_is_finished_before_the_end() {
     }
     assert_eq!(server.wait().code(), Some(0));
     assert_eq!(server.names().len(), 12);
+}
+
+#[test]
+fn a_second_signal_is_heard_though_the_loop_that_hears_signals_has_nothing_left_to_do() {
+    // Which loop has the connection is the system's choice: one of these is with the other.
+    for _ in 0..6 {
+        let mut server = Server::start(&["--workers", "2", "--shutdown-timeout", "0"]);
+        let mut client = server.client();
+        client.send([put("name=held\nend=explicit"), data("first")].concat());
+        client.ok();
+        client.ok();
+        server.signal(Signal::TERM);
+        server.err.wait_for(|line| line.starts_with("stopping"));
+        for _ in 0..10 {
+            client.send(data("more"));
+            client.ok();
+        }
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait().code(), Some(143));
+        assert!(server.names().is_empty());
+    }
 }

@@ -16,6 +16,9 @@ use crate::reactor::Readiness;
 pub(super) const BUDGET: usize = 1 << 20;
 /// Bytes of one read; replies are short.
 const READ: usize = 16 << 10;
+/// Bytes that one visit reads, many times what all replies to what is under way come to. A server
+/// that sends without end is not to be listened to without end, nor is what it says to pile up.
+const HEARD_MOST: usize = 64 << 10;
 /// How long nothing is sent between two messages of an upload before the server is shown that this
 /// side lives. It closes connections that are silent for long; minutes, usually.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
@@ -180,10 +183,15 @@ impl Connection {
         self.sender.has_ended() && self.sender.unanswered().is_empty()
     }
 
-    /// Reads what the server has said.
+    /// Reads what the server has said. With [`Work::More`] there may be more than is to be read at a
+    /// time: what was said is to be heard first.
     pub(super) fn receive(&mut self, ready: &mut Readiness, now: Moment) -> Work {
         let mut buffer = [0; READ];
+        let mut heard = 0;
         while ready.readable {
+            if heard >= HEARD_MOST {
+                return Work::More;
+            }
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
                     let how = match &self.send_failed {
@@ -193,6 +201,7 @@ impl Connection {
                     return Work::Over(Why::Lost(how));
                 }
                 Ok(got) => {
+                    heard += got;
                     if let Err(broken) = self.sender.handle_bytes(&buffer[..got], now) {
                         return Work::Over(broken.into());
                     }
@@ -267,5 +276,37 @@ impl Connection {
     /// Whether the connection is made; see [`Stream::connected`].
     pub(super) fn connected(&self) -> io::Result<bool> {
         self.stream.connected()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::net::UnixStream;
+
+    #[test]
+    fn a_server_that_does_not_stop_talking_is_heard_before_it_is_listened_to_again() {
+        let now = Moment::START;
+        let (ours, mut server) = UnixStream::pair().expect("a pair");
+        let sender = Sender::new(None, now);
+        let mut connection = Connection::new(Stream::Unix(ours), sender, None);
+        let reply = b"\x01\x08\0ERR busy";
+        let flood = reply.repeat(2 * HEARD_MOST / reply.len());
+        assert_eq!(server.write(&flood).expect("room"), flood.len());
+        let mut ready = Readiness {
+            readable: true,
+            ..Readiness::default()
+        };
+        let mut heard = 0;
+        while let Work::More = connection.receive(&mut ready, now) {
+            assert!(ready.readable, "nobody else says that there is more");
+            let most = (HEARD_MOST + READ) / reply.len() + 1;
+            let events = std::iter::from_fn(|| connection.poll_event()).count();
+            assert!((1..=most).contains(&events), "{events}");
+            heard += events;
+        }
+        assert!(heard > 0 && !ready.readable);
+        heard += std::iter::from_fn(|| connection.poll_event()).count();
+        assert_eq!(heard, flood.len() / reply.len());
     }
 }

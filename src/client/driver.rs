@@ -1,6 +1,8 @@
 //! Sends a list of files, or a stream, over a few connections, and gives each exactly one outcome.
 
 mod connecting;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -275,9 +277,10 @@ impl Driver<'_> {
             self.connect_more(reactor);
             return Visit::Close;
         }
-        if let Work::Over(why) = received {
-            return self.over(reactor, connection, *stage, &why);
-        }
+        let has_more_to_say = match received {
+            Work::Over(why) => return self.over(reactor, connection, *stage, &why),
+            work => matches!(work, Work::More),
+        };
         if connection.is_overdue(now) {
             return self.over(reactor, connection, Stage::Open, &Why::TimedOut);
         }
@@ -291,7 +294,7 @@ impl Driver<'_> {
             return Visit::Close;
         }
         let deadline = connection.deadline();
-        if more {
+        if more || has_more_to_say {
             Visit::Again(deadline)
         } else {
             Visit::Wait(deadline)

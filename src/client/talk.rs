@@ -136,6 +136,10 @@ impl Handler<Connection> for Talk {
                 Event::Stored(..) | Event::Resumed(..) => None,
             };
         }
+        if connection.is_done_with() {
+            return Visit::Close;
+        }
+        let has_more_to_say = matches!(received, Work::More);
         let over = match received {
             Work::Over(why) => Some(why),
             _ if connection.is_overdue(now) => Some(Why::TimedOut),
@@ -149,6 +153,7 @@ impl Handler<Connection> for Talk {
                 self.outcome.get_or_insert(Err(why));
                 Visit::Close
             }
+            None if has_more_to_say => Visit::Again(connection.deadline()),
             None => Visit::Wait(connection.deadline()),
         }
     }
@@ -157,5 +162,32 @@ impl Handler<Connection> for Talk {
 impl std::fmt::Debug for Conversation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Conversation").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_conversation_that_the_server_has_ended_is_over_though_the_connection_still_stands() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let path = home.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("the folder is there");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("it comes");
+            stream.read_exact(&mut [0; 4]).expect("it speaks");
+            stream.write_all(b"\x01\x0c\0ERR shutdown").expect("room");
+            stream
+        });
+        let to: Address = format!("unix:{}", path.display()).parse().expect("one");
+        let mut conversation = Conversation::open(&Options::to(to.into())).expect("it listens");
+        let said = conversation.say("a");
+        assert!(matches!(said, Err(Why::Refused(_))), "{said:?}");
+        let _standing = server.join().expect("it has answered");
+        let said = conversation.say("b");
+        assert!(matches!(said, Err(Why::Lost(_))), "{said:?}");
     }
 }

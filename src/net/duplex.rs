@@ -16,7 +16,8 @@ pub trait Duplex: Read + Write {
     fn finish_sending(&self) -> io::Result<()>;
 
     /// Moves bytes into an empty pipe, as many as are there, up to `most`, without reading them.
-    /// Returns how many; 0 is the end of the stream, and `None` is said by what can't do that.
+    /// Returns how many, and `None` where it can't do that. Whether there is nothing, or the
+    /// stream has ended, only a read tells: see [`Pipe::fill`].
     ///
     /// # Errors
     /// The socket's.

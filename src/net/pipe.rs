@@ -34,10 +34,12 @@ impl Pipe {
 
     /// Moves bytes out of a socket, as many as are there, up to `most`. The pipe must be empty.
     ///
-    /// Returns how many; 0 is the end of the stream. `None` where sockets of this kind can't.
+    /// Returns how many. `None` where sockets of this kind can't. That it moves nothing tells
+    /// little: a splice stops at urgent data, and then says 0 as if the stream had ended, or
+    /// [`io::ErrorKind::WouldBlock`] as if nothing were there. A read tells.
     ///
     /// # Errors
-    /// The socket's; [`io::ErrorKind::WouldBlock`] where nothing is there.
+    /// The socket's.
     pub fn fill(&mut self, stream: &Stream, most: usize) -> io::Result<Option<usize>> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         match rustix::pipe::splice(stream, None, &self.into, None, most, flags) {

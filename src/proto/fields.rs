@@ -1,8 +1,15 @@
 //! The text of PUT and END, and of replies: one `key=value` a line.
 
+use std::collections::HashSet;
+
 use thiserror::Error;
 
 use super::text::escaped;
+
+/// So many fields are compared with one another, which is quick for the few that nearly every text
+/// has. Keys beyond are looked up: the longest text holds a thousand, and a peer may send such texts
+/// without end.
+const FEW: usize = 16;
 
 /// Fields that were read: every key stands at most once.
 #[derive(Debug, Default)]
@@ -53,6 +60,8 @@ impl<'a> Fields<'a> {
             return Ok(Fields(fields));
         }
         let text = text.strip_suffix('\n').unwrap_or(text);
+        // Empty, and so without memory, as long as there are only a few.
+        let mut keys: HashSet<&str> = HashSet::new();
         for (index, line) in text.split('\n').enumerate() {
             let line_number = index + 1;
             let (key, value) = line
@@ -62,7 +71,15 @@ impl<'a> Fields<'a> {
             if key.is_empty() || !key.bytes().all(good) {
                 return Err(FieldFault::BadKey { line: line_number });
             }
-            if fields.iter().any(|(known, _)| *known == key) {
+            let is_new = if fields.len() < FEW {
+                fields.iter().all(|(known, _)| *known != key)
+            } else {
+                if keys.is_empty() {
+                    keys.extend(fields.iter().map(|(known, _)| *known));
+                }
+                keys.insert(key)
+            };
+            if !is_new {
                 return Err(FieldFault::Twice {
                     key: key.to_owned(),
                 });
@@ -161,6 +178,21 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_stands_twice_is_found_among_few_and_among_as_many_as_a_text_holds() {
+        for count in [1, FEW - 1, FEW, FEW + 1, 400] {
+            let lines: String = (0..count).map(|key| format!("{key}=\n")).collect();
+            let fields = Fields::parse(&lines).expect("good fields");
+            assert_eq!(fields.0.len(), count);
+            for key in [0, count / 2, count - 1] {
+                let again = format!("{lines}{key}=");
+                let key = key.to_string();
+                let fault = Fields::parse(&again).unwrap_err();
+                assert_eq!(fault, FieldFault::Twice { key }, "{count}");
+            }
+        }
+    }
+
+    #[test]
     fn a_number_is_digits_and_fits() {
         assert_eq!(number("18446744073709551615"), Some(u64::MAX));
         for bad in [
@@ -178,6 +210,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_key_that_stood_before_is_the_one_that_is_told(
+            keys in prop::collection::vec(0u16..400, 0..60),
+        ) {
+            let lines: String = keys.iter().map(|key| format!("{key}=\n")).collect();
+            let stood = |&at: &usize| keys[..at].contains(&keys[at]);
+            match ((0..keys.len()).find(stood), Fields::parse(&lines)) {
+                (None, Ok(fields)) => prop_assert_eq!(fields.0.len(), keys.len()),
+                (Some(at), Err(fault)) => {
+                    let key = keys[at].to_string();
+                    prop_assert_eq!(fault, FieldFault::Twice { key });
+                }
+                (twice, parsed) => prop_assert!(false, "{:?}: {:?}", twice, parsed),
+            }
+        }
+
         #[test]
         fn any_text_is_read_or_refused_and_never_panics(text: String) {
             if let Ok(fields) = Fields::parse(&text) {

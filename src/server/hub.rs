@@ -12,7 +12,7 @@ use super::accepting::Kind;
 use super::changing::Slot;
 use super::descriptors::Connections;
 use super::per_ip::PerIp;
-use super::stopping::Phase;
+use super::stopping::{Followers, Following, Phase};
 use super::{Config, Ended, Event, Protocol, Stopper, Summary};
 use crate::net::{Listener, Throttle};
 use crate::observe::{Counters, Tracer};
@@ -56,10 +56,12 @@ pub(super) struct Hub<P: Protocol, S: Store> {
     pub(super) hangups: Vec<Box<dyn FnMut() + Send>>,
     pub(super) slot: Slot,
     pub(super) stopper: Stopper,
-    /// Other servers, which stop when this one does.
-    pub(super) followers: Vec<Stopper>,
+    pub(super) followers: Followers,
     pub(super) shutdown_timeout: Option<Duration>,
     pub(super) phase: Phase,
+    /// Where this server is a follower itself. The last of all, so that it goes when the store has
+    /// gone.
+    pub(super) following: Option<Following>,
 }
 
 pub(super) type Hear = Box<dyn FnMut(Event<'_>) + Send>;
@@ -101,9 +103,10 @@ impl<P: Protocol, S: Store> Hub<P, S> {
             hangups: Vec::new(),
             slot: Slot::new(reactor.waker()),
             stopper,
-            followers: Vec::new(),
+            followers: Followers::default(),
             shutdown_timeout: config.shutdown_timeout,
             phase: Phase::Serving,
+            following: None,
         })
     }
 
@@ -125,6 +128,12 @@ impl<P: Protocol, S: Store> Hub<P, S> {
                 .into_iter()
                 .flatten()
                 .min();
+            reactor.turn(&mut self, most)?;
+            self.settle(reactor);
+        }
+        // What is left to be finished is others', but a signal would be heard by nobody else.
+        while self.followers.are_running() && !matches!(self.phase, Phase::Forced(_)) {
+            let most = self.give_turns(reactor);
             reactor.turn(&mut self, most)?;
             self.settle(reactor);
         }

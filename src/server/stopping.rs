@@ -1,7 +1,7 @@
 //! How a server is told to stop, what it does then, and why it has ended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::hub::{Entry, Hub};
@@ -41,6 +41,50 @@ impl Stopper {
     }
 }
 
+/// Servers that stop when this one does. It waits for them, since it is the one that hears of
+/// signals: a second one may come after its own work is done.
+#[derive(Debug, Default)]
+pub(super) struct Followers {
+    stoppers: Vec<Stopper>,
+    running: Arc<AtomicUsize>,
+}
+
+/// What a follower has for as long as it is there.
+#[derive(Debug)]
+pub(super) struct Following {
+    running: Arc<AtomicUsize>,
+    leader: Waker,
+}
+
+impl Followers {
+    /// One more, of the server that the other stopper is for.
+    pub(super) fn add(&mut self, follower: Stopper, leader: &Stopper) -> Following {
+        self.stoppers.push(follower);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Following {
+            running: Arc::clone(&self.running),
+            leader: leader.waker.clone(),
+        }
+    }
+
+    fn stop(&self) {
+        for follower in &self.stoppers {
+            follower.stop();
+        }
+    }
+
+    pub(super) fn are_running(&self) -> bool {
+        self.running.load(Ordering::Acquire) > 0
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Ordering::Release);
+        self.leader.wake();
+    }
+}
+
 /// Why a server's run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -70,9 +114,7 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         for listener in std::mem::take(&mut self.listeners) {
             reactor.queue(listener);
         }
-        for follower in &self.followers {
-            follower.stop();
-        }
+        self.followers.stop();
         self.stop_sessions(reactor, Stop::Soon);
         let under_way = self.busy(reactor);
         if let Some(hear) = &mut self.hear {

@@ -60,10 +60,12 @@ where
             servers.push(Server::with_listeners(config, speaking, sockets, count)?);
         }
         let mut others = servers.split_off(1);
-        let first = servers.pop().expect("there is at least one");
+        let mut first = servers.pop().expect("there is at least one");
         for other in &mut others {
             other.hub.counters = first.counters();
             other.hub.per_ip = first.hub.per_ip.clone();
+            let following = (first.hub.followers).add(other.stopper(), &first.hub.stopper);
+            other.hub.following = Some(following);
         }
         Ok(Workers { first, others })
     }
@@ -106,13 +108,12 @@ where
         self.first.on_hangup(hear)
     }
 
-    /// Serves until the first is stopped; the others stop with it.
+    /// Serves until the first is stopped; the others stop with it, and it ends when they have.
     ///
     /// # Errors
     /// Those of [`Server::run`], and where no thread can be started.
     pub fn run(self) -> io::Result<Summary> {
-        let Workers { mut first, others } = self;
-        first.hub.followers = others.iter().map(Server::stopper).collect();
+        let Workers { first, others } = self;
         let counters = first.counters();
         let others: Vec<_> = others
             .into_iter()

@@ -176,7 +176,7 @@ impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
         let deadline = self.machine.deadline();
         visit != Visit::Close
             && deadline.is_some_and(|until| until <= around.now)
-            && !around.is_held_back()
+            && (!around.is_held_back() || self.lingers())
     }
 
     /// Whether another connection has asked for the open upload, and all that came here has been

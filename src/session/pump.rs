@@ -36,10 +36,10 @@ impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
             } else if ready.readable {
                 let most = around.allowance(budget);
                 if most == 0 {
-                    return Visit::Wait(None);
+                    return Visit::Wait(deadline.filter(|_| self.lingers()));
                 }
                 let spliced = match want {
-                    Want::Body(left) => self.splice(left, ready, most, &mut budget, around),
+                    Want::Body(left) => self.splice(left, most, &mut budget, around),
                     _ => false,
                 };
                 if !spliced {

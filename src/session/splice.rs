@@ -5,6 +5,10 @@
 //! can't be done (another kind of socket, store or file system), the bytes take the plain way,
 //! with the same results. The machine can't tell the difference: it says how many bytes belong to
 //! the body, and hears how many have moved.
+//!
+//! A splice never passes urgent data: it moves what lies before, and from then on says that there
+//! is nothing, or that the stream has ended, whatever lies behind. So it is believed only where it
+//! brings bytes; whether there are none, or no more will come, a read tells.
 
 use std::io;
 
@@ -12,7 +16,6 @@ use super::{Session, Surroundings};
 use crate::net::{Duplex, Pipe};
 use crate::observe::trace::What;
 use crate::proto::Machine;
-use crate::reactor::Readiness;
 use crate::store::{Error, Store};
 
 /// Whether bodies are spliced.
@@ -71,11 +74,10 @@ impl Splice {
 
 impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// Moves part of a body by way of the pipe, at most so many bytes. Returns whether it did
-    /// anything; if not, the bytes are to be read.
+    /// anything; if not, a read is to bring the bytes, or tell why there are none.
     pub(super) fn splice(
         &mut self,
         left: u64,
-        ready: &mut Readiness,
         allowed: usize,
         budget: &mut usize,
         around: &mut Surroundings<'_, S>,
@@ -94,8 +96,8 @@ impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
                 return false;
             }
             Ok(Some(0)) => {
-                self.trace(around, || What::End);
-                self.machine.handle_end(around.now);
+                around.splice.pipe = Some(pipe);
+                return false;
             }
             Ok(Some(got)) => {
                 *budget -= got;
@@ -111,7 +113,10 @@ impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock => ready.readable = false,
+                io::ErrorKind::WouldBlock => {
+                    around.splice.pipe = Some(pipe);
+                    return false;
+                }
                 _ => self.lost(&error, around),
             },
         }

@@ -3,7 +3,7 @@
 
 use super::{Session, Surroundings};
 use crate::net::Duplex;
-use crate::proto::Machine;
+use crate::proto::{Machine, Want};
 use crate::store::Store;
 
 impl<S: Store> Surroundings<'_, S> {
@@ -26,7 +26,7 @@ impl<S: Store> Surroundings<'_, S> {
     }
 
     /// Whether the session waits for its turn. Its peer may have sent all that it should have, so
-    /// no deadline of its passes meanwhile.
+    /// no deadline of its passes meanwhile, unless it is only [lingered](Session::lingers) for.
     pub(super) fn is_held_back(&self) -> bool {
         let throttle = self.throttle.as_ref();
         throttle.is_some_and(|throttle| throttle.holds(self.token))
@@ -43,9 +43,20 @@ impl<S: Store> Surroundings<'_, S> {
 impl<M: Machine, S: Store, T: Duplex> Session<M, S, T> {
     /// Tells the machine how long the session has waited for its turn, when that has come.
     pub(super) fn excuse_wait(&mut self, around: &Surroundings<'_, S>) {
+        if self.lingers() {
+            return;
+        }
         let throttle = around.throttle.as_ref();
         if let Some(waited) = throttle.and_then(|line| line.waited(around.token, around.now)) {
             self.machine.handle_own_pause(waited);
         }
+    }
+
+    /// Whether what still comes is thrown away, and is part of no message. Such a peer has been
+    /// told all that it will be, so waits for a turn put nothing off: were they to, one that sends
+    /// without end would be listened to without end. A refused body has an end, and the messages
+    /// behind it are served: its waits are excused like those of any other.
+    pub(super) fn lingers(&self) -> bool {
+        matches!(self.machine.want(), Want::Discard(_)) && !self.machine.progress().within_message
     }
 }

@@ -166,6 +166,33 @@ fn a_splice_that_fails_is_told_apart_like_a_read() {
     }
 }
 
+/// Urgent data stops every splice, as if there were nothing, or as if the stream had ended.
+#[test]
+fn what_a_splice_does_not_bring_is_read_before_anybody_believes_that_it_is_not_there() {
+    for (said, begin) in [
+        (Err(ErrorKind::WouldBlock), &b"\x02\x06"[..]),
+        (Ok(0), b"\x02\x06"),
+        (Ok(0), b"\x0a"),
+    ] {
+        let rules = Rules {
+            accept_eof: true,
+            ..Rules::default()
+        };
+        let machine = Receiver::new(Arc::new(rules), NOW);
+        let mut bench = Bench::reading(machine, [Ok(begin), Ok(b"123456"), Ok(b"")]);
+        bench.session.stream.splice = Some(said);
+        bench.splice = Splice::new(Splicing::Always);
+        for _ in 0..3 {
+            bench.event();
+        }
+        bench.commit_all();
+        let name = &bench.files.names()[0];
+        assert_eq!(bench.files.get(name).as_deref(), Some(&b"123456"[..]));
+        assert!(bench.splice.pipe.is_some(), "it is empty, and used again");
+        assert_eq!(bench.splice.splicing, Splicing::Always);
+    }
+}
+
 /// A machine that wants these things done, one after the other, whatever comes.
 #[derive(Debug)]
 struct Asking {
