@@ -355,7 +355,7 @@ fn a_partial_that_its_owner_may_not_open_keeps_no_server_from_starting() {
     for name in ["a.part", "b.upload", "b.record", "c.part"] {
         fs::write(work.join(name), "").expect("ours");
     }
-    let closed = fs::Permissions::from_mode(0);
+    let closed = fs::Permissions::from_mode(0o000);
     fs::set_permissions(work.join("b.upload"), closed).expect("ours");
     // Who may open everything shows nothing.
     let mut less = &[

@@ -29,6 +29,8 @@ const WAIT_PART: u32 = 4;
 const WAIT_MOST: Duration = Duration::from_millis(2);
 /// How often another number, or another random name, is tried.
 const TRIES: u32 = 10_000;
+/// How long a name all of whose numbers are taken is not tried again.
+const FULL_REST: Duration = Duration::from_secs(2);
 /// Names whose last numbers are remembered. When there are more, all are forgotten.
 const NUMBERS: usize = 1024;
 
@@ -210,7 +212,15 @@ fn first_free(
 /// The numbers that names were given last, so that the thousandth `report.pdf` doesn't try the
 /// first 999 again.
 #[derive(Debug, Default)]
-struct Numbers(HashMap<Name, u32>);
+struct Numbers(HashMap<Name, Numbered>);
+
+/// What is known of a name's numbers.
+#[derive(Debug)]
+struct Numbered {
+    next: u32,
+    /// When none of them was free.
+    full_at: Option<Instant>,
+}
 
 impl Numbers {
     fn first_free(
@@ -218,7 +228,12 @@ impl Numbers {
         name: &Name,
         place: impl FnMut(&str) -> Result<(), Error>,
     ) -> Result<String, Error> {
-        let first = self.0.get(name).copied().unwrap_or(2);
+        let known = self.0.get(name);
+        // To find that out costs ten thousand calls, and anybody may ask for it with each upload.
+        if known.is_some_and(|known| known.full_at.is_some_and(|at| at.elapsed() < FULL_REST)) {
+            return Err(Error::Exists);
+        }
+        let first = known.map_or(2, |known| known.next);
         let mut next = first;
         // Lower numbers may have come free; they are tried last.
         let numbered = (first..TRIES).chain(2..first).filter_map(|number| {
@@ -229,7 +244,8 @@ impl Numbers {
         if self.0.len() >= NUMBERS {
             self.0.clear();
         }
-        self.0.insert(name.clone(), next);
+        let full_at = matches!(found, Err(Error::Exists)).then(Instant::now);
+        self.0.insert(name.clone(), Numbered { next, full_at });
         found
     }
 }

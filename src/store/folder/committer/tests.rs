@@ -29,6 +29,12 @@ fn whoever_has_a_name_is_told_unknown_where_its_folder_did_not_sync() {
     assert!(root.has_failed(), "nothing can be promised any more");
 }
 
+/// It is a while since all of a name's numbers were taken.
+fn rested(numbers: &mut Numbers, name: &Name) {
+    let known = numbers.0.get_mut(name).expect("it is known");
+    known.full_at = known.full_at.and_then(|at| at.checked_sub(FULL_REST));
+}
+
 #[test]
 fn numbers_that_came_free_are_used_again_when_the_others_are_used_up() {
     let mut numbers = Numbers::default();
@@ -49,6 +55,7 @@ fn numbers_that_came_free_are_used_again_when_the_others_are_used_up() {
         numbers.first_free(&name, place),
         Err(Error::Exists)
     ));
+    rested(&mut numbers, &name);
     taken.borrow_mut().remove("a (7)");
     assert_eq!(
         numbers.first_free(&name, place).expect("one is free"),
@@ -408,4 +415,26 @@ fn what_was_synced_before_a_sync_has_failed_gets_no_name_behind_it() {
     let jobs = vec![job(root.create().expect("a file"), "a", true)];
     assert_eq!(ends(&mut Committing::new(2), &root, jobs), ["failed"]);
     assert!(!home.path().join("a").exists());
+}
+
+#[test]
+fn a_name_all_of_whose_numbers_are_taken_is_not_tried_again_at_once() {
+    let (mut numbers, mut tries) = (Numbers::default(), 0);
+    let name = |name| Name::parse(name, NameRules::default()).expect("a good name");
+    let mut ask = |name: &Name, is_free: bool| {
+        let before = tries;
+        let found = numbers.first_free(name, |_| {
+            tries += 1;
+            if is_free { Ok(()) } else { Err(Error::Exists) }
+        });
+        (found.ok(), tries - before)
+    };
+    let (full, other) = (name("a"), name("b"));
+    assert_eq!(ask(&full, false), (None, TRIES - 2));
+    assert_eq!(ask(&full, false), (None, 0));
+    assert_eq!(ask(&other, true), (Some("b (2)".into()), 1), "others are");
+    // One may have come free after a while.
+    rested(&mut numbers, &full);
+    let found = numbers.first_free(&full, |_| Ok(()));
+    assert_eq!(found.ok(), Some("a (2)".into()));
 }
