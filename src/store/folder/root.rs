@@ -274,6 +274,7 @@ impl Root {
         (folder, name): (&OwnedFd, &str),
     ) -> Result<(), Error> {
         unfinished.expect_link()?;
+        let _replacing = self.space.get().map(|space| space.replacing());
         let held = self.keep_replaced(folder, name)?;
         let freed = match (&held, self.space.get()) {
             (None, Some(_)) => plain_size_of(folder, name),

@@ -45,6 +45,8 @@ pub struct Space {
     min_free: Option<u64>,
     folder: OwnedFd,
     ledger: Mutex<Ledger>,
+    /// Held while a file is replaced: the size of what has the name is that of what is given back.
+    replacing: Mutex<()>,
     /// Has the folder counted again.
     recount: SyncSender<()>,
 }
@@ -88,6 +90,7 @@ impl Space {
             quota,
             min_free,
             folder,
+            replacing: Mutex::default(),
             ledger: Mutex::new(Ledger {
                 stored,
                 reserved: 0,
@@ -220,6 +223,13 @@ impl Space {
     /// A stored file of so many bytes is gone: this program has replaced it or taken it away.
     pub(super) fn is_freed(&self, size: u64) {
         self.ledger().frees(size);
+    }
+
+    /// Keeps other stores of the same folder from replacing a file meanwhile.
+    pub(super) fn replacing(&self) -> MutexGuard<'_, ()> {
+        self.replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for the free space.

@@ -101,3 +101,32 @@ fn a_count_that_takes_long_is_told_of_at_most_once() {
     step();
     step();
 }
+
+/// Each of them would find the size of the same old file.
+#[test]
+fn what_two_stores_replace_at_once_is_given_back_once() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = fs::File::open(home.path()).expect("it is there");
+    let size = 1 << 12;
+    fs::write(home.path().join("a"), vec![0; size]).expect("written");
+    let space = Space::open(folder.into(), Some(1 << 30), None).expect("it is counted");
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                let root = Root::open(home.path(), Durability::None, Naming::Partial, None);
+                let root = root.expect("it opens");
+                root.limit(Arc::clone(&space));
+                for length in 0..500 {
+                    let reserved = root.reserve(Some(0)).expect("there is room");
+                    let unfinished = root.create().expect("a file").with_reservation(reserved);
+                    let length = if length % 2 == 0 { size } else { 0 };
+                    unfinished.file.set_len(length as u64).expect("room");
+                    root.replace(&unfinished, &root.folder, "a")
+                        .expect("replaced");
+                }
+            });
+        }
+    });
+    let left = fs::metadata(home.path().join("a")).expect("it is there");
+    assert_eq!(space.used(), left.len());
+}
