@@ -7,11 +7,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::Queues;
+use super::bulk::Task;
 use super::digest::Chase;
 use super::folders::{Folders, copy};
 use super::reports::Reports;
@@ -45,6 +47,8 @@ pub(super) struct Job {
     pub(super) chase: Option<Arc<Chase>>,
     /// Whether its bytes are on the disk and their digest was checked.
     pub(super) synced: bool,
+    /// Whether a bulk worker has compared it once more, since its name was taken meanwhile.
+    pub(super) compared: bool,
     /// Who sent it, where that is written down.
     pub(super) peer: Option<Box<str>>,
     pub(super) seal: Seal,
@@ -141,6 +145,14 @@ impl Job {
         look::identical(root, name, digest, block)
     }
 
+    /// Whether what has its name may be its twin, and is too large to be read here. A bulk worker has
+    /// looked for that; but where two send the same file at once, none was there yet.
+    fn is_to_be_compared(&self) -> bool {
+        let can_be_known = self.name.is_some() && self.seal.digest.is_some();
+        let is_twin_taken = self.conflict != Conflict::Overwrite;
+        self.written > IN_ORDER_SIZE && can_be_known && is_twin_taken && !self.compared
+    }
+
     /// Gives the file its name.
     fn place(
         &self,
@@ -158,6 +170,7 @@ impl Job {
             }
             Some(name) => match place(name.as_str()) {
                 Ok(()) => name.to_string(),
+                Err(Error::Exists) if self.is_to_be_compared() => return Err(Error::Exists),
                 Err(Error::Exists) => {
                     // A large one's twin was looked for by a bulk worker.
                     let is_small = self.written <= IN_ORDER_SIZE;
@@ -254,6 +267,7 @@ pub(super) fn start(
     root: Arc<Root>,
     jobs: Receiver<Vec<Job>>,
     reports: Reports,
+    queues: Weak<Queues>,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new()
         .name("committer".into())
@@ -264,6 +278,12 @@ pub(super) fn start(
                 gather(&jobs, &mut batch, &last);
                 let (files, started) = (batch.len(), Instant::now());
                 reports.send(committing.commit(&root, batch));
+                for job in committing.to_compare.drain(..) {
+                    // Where the store is gone, nobody wants to know.
+                    if let Some(queues) = queues.upgrade() {
+                        let _ = queues.tasks.send(Task::Sync(job));
+                    }
+                }
                 last = Last {
                     files,
                     took: if root.durable {
@@ -326,6 +346,8 @@ pub(super) struct Committing {
     numbers: Numbers,
     /// To read into; made when it is first needed.
     block: Option<Box<[u8]>>,
+    /// Those that a bulk worker is to compare with what has taken their names.
+    to_compare: Vec<Job>,
 }
 
 impl Committing {
@@ -335,16 +357,19 @@ impl Committing {
             folders: Folders::new(folders),
             numbers: Numbers::default(),
             block: None,
+            to_compare: Vec::new(),
         }
     }
 
     /// Commits a batch. Each upload fails for itself, but for the folders' sync, which is
-    /// everyone's. When this returns, its descriptors are closed, and what failed is gone.
+    /// everyone's. When this returns, its descriptors are closed, and what failed is gone; but for
+    /// those that are to be compared.
     pub(super) fn commit(&mut self, root: &Root, mut batch: Vec<Job>) -> Vec<Done> {
         let Committing {
             folders,
             numbers,
             block,
+            to_compare,
         } = self;
         let block = block.get_or_insert_with(digest::block);
         let mut safe: Vec<_> = batch.iter().map(|job| job.check(root, block)).collect();
@@ -361,16 +386,21 @@ impl Committing {
         if let Some(room) = room {
             recording::record(root, room, &batch, &mut results);
         }
-        let done = |(job, result): (&Job, _)| match result {
-            Ok(Placed::Found(receipt)) => Done::Found(job.key, receipt),
-            Ok(Placed::New(receipt)) => Done::Stored(job.key, Ok(receipt)),
+        let done = |(mut job, result): (Job, _)| match result {
+            Ok(Placed::Found(receipt)) => Some(Done::Found(job.key, receipt)),
+            Ok(Placed::New(receipt)) => Some(Done::Stored(job.key, Ok(receipt))),
+            Err(Error::Exists) if job.is_to_be_compared() => {
+                job.compared = true;
+                to_compare.push(job);
+                None
+            }
             Err(error) => {
                 // A thread that reads it may hold it a little longer than this one.
                 job.unfinished.give_back();
-                Done::Stored(job.key, Err(error))
+                Some(Done::Stored(job.key, Err(error)))
             }
         };
-        batch.iter().zip(results).map(done).collect()
+        batch.into_iter().zip(results).filter_map(done).collect()
     }
 }
 

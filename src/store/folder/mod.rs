@@ -151,27 +151,32 @@ impl FolderStore {
         let (discards, discard_queue) = channel();
         let (report, done) = channel();
         let reports = Reports::new(report);
-        let committer = committer::start(Arc::clone(&root), job_queue, reports.clone())?;
-        let mut threads = bulk::start(&root, task_queue, &jobs, &reports)?;
-        threads.push(resume::start(
-            Arc::clone(&root),
-            partials.ttl(),
-            resume_queue,
-            looks.clone(),
-            reports.clone(),
-        )?);
-        threads.push(look::start(Arc::clone(&root), look_queue, reports.clone())?);
-        threads.push(bulk::start_discarding(discard_queue)?);
-        // Last, since they are waited for in this order, and the bulk workers feed it.
-        threads.push(committer);
-        let queues = Queues {
+        let queues = Arc::new(Queues {
             jobs,
             tasks,
             looks,
             resumes,
             discards,
             unclaimed: Arc::default(),
-        };
+        });
+        let committer = committer::start(
+            Arc::clone(&root),
+            job_queue,
+            reports.clone(),
+            Arc::downgrade(&queues),
+        )?;
+        let mut threads = bulk::start(&root, task_queue, &queues.jobs, &reports)?;
+        threads.push(resume::start(
+            Arc::clone(&root),
+            partials.ttl(),
+            resume_queue,
+            queues.looks.clone(),
+            reports.clone(),
+        )?);
+        threads.push(look::start(Arc::clone(&root), look_queue, reports.clone())?);
+        threads.push(bulk::start_discarding(discard_queue)?);
+        // Last, since they are waited for in this order, and the bulk workers feed it.
+        threads.push(committer);
         Ok(FolderStore {
             root,
             partials,
@@ -182,7 +187,7 @@ impl FolderStore {
             at_once: VecDeque::new(),
             committing: Committing::new(0),
             permissions: None,
-            queues: Some(Arc::new(queues)),
+            queues: Some(queues),
             threads,
         })
     }

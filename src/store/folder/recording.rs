@@ -152,6 +152,7 @@ mod tests {
                     written: 0,
                     chase: None,
                     synced: false,
+                    compared: false,
                     peer,
                     seal: Seal {
                         size: u64::MAX,

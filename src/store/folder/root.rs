@@ -216,6 +216,7 @@ impl Root {
         name: &str,
     ) -> Result<(), Error> {
         let mut partial = unfinished.partial();
+        let _naming = self.space.get().map(|space| space.naming());
         let placed = match &*partial {
             None => self.link_nameless(&unfinished.file, folder, name),
             Some(Partial {
@@ -260,6 +261,7 @@ impl Root {
         // Its link is on the disk before the name leads to it.
         let synced = self.sync_link(unfinished);
         synced.map_err(|error| Error::from_call("sync a file", error))?;
+        let _naming = self.space.get().map(|space| space.naming());
         if let Some(hidden) = &*partial {
             self.move_over(unfinished, hidden, (folder, name))?;
         }
@@ -274,7 +276,6 @@ impl Root {
         (folder, name): (&OwnedFd, &str),
     ) -> Result<(), Error> {
         unfinished.expect_link()?;
-        let _replacing = self.space.get().map(|space| space.replacing());
         let held = self.keep_replaced(folder, name)?;
         let freed = match (&held, self.space.get()) {
             (None, Some(_)) => plain_size_of(folder, name),

@@ -45,8 +45,9 @@ pub struct Space {
     min_free: Option<u64>,
     folder: OwnedFd,
     ledger: Mutex<Ledger>,
-    /// Held while a file is replaced: the size of what has the name is that of what is given back.
-    replacing: Mutex<()>,
+    /// Held while a file gets its name, and until that is counted: only what was counted is given back,
+    /// and once.
+    naming: Mutex<()>,
     /// Has the folder counted again.
     recount: SyncSender<()>,
 }
@@ -90,7 +91,7 @@ impl Space {
             quota,
             min_free,
             folder,
-            replacing: Mutex::default(),
+            naming: Mutex::default(),
             ledger: Mutex::new(Ledger {
                 stored,
                 reserved: 0,
@@ -225,11 +226,9 @@ impl Space {
         self.ledger().frees(size);
     }
 
-    /// Keeps other stores of the same folder from replacing a file meanwhile.
-    pub(super) fn replacing(&self) -> MutexGuard<'_, ()> {
-        self.replacing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Keeps other stores of the same folder from giving a file a name meanwhile.
+    pub(super) fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for the free space.

@@ -255,6 +255,7 @@ impl FolderUpload {
             written: self.written,
             chase: self.chase.take(),
             synced: false,
+            compared: false,
             peer: self.peer.take(),
             seal,
             key,

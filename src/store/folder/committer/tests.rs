@@ -92,6 +92,7 @@ fn job(unfinished: Unfinished, name: &str, synced: bool) -> Job {
         written: 0,
         chase: None,
         synced,
+        compared: false,
         peer: None,
         seal: Seal::default(),
         key: Key {
@@ -437,4 +438,36 @@ fn a_name_all_of_whose_numbers_are_taken_is_not_tried_again_at_once() {
     rested(&mut numbers, &full);
     let found = numbers.first_free(&full, |_| Ok(()));
     assert_eq!(found.ok(), Some("a (2)".into()));
+}
+
+/// Each was looked for when the other had no name yet.
+#[test]
+fn a_large_file_that_another_try_has_stored_meanwhile_is_compared_before_it_is_refused() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = root_on(&home, false);
+    let size = IN_ORDER_SIZE + 1;
+    std::fs::write(home.path().join("a"), "").expect("written");
+    for conflict in [Conflict::Error, Conflict::Rename] {
+        let mut large = job(root.create().expect("a file"), "a", true);
+        large.unfinished.file.set_len(size).expect("a hole");
+        let mut block = digest::block();
+        let digest = digest::of_file(&large.unfinished.file, size, &mut block);
+        large.seal = Seal {
+            size,
+            digest: Some(digest.expect("it can be read")),
+        };
+        (large.written, large.conflict) = (size, conflict);
+        let mut committing = Committing::new(2);
+        assert!(committing.commit(&root, vec![large]).is_empty());
+        let again = committing.to_compare.pop().expect("it is to be compared");
+        let first = std::fs::File::create(home.path().join("a")).expect("ours");
+        first.set_len(size).expect("a hole");
+        assert!(again.twin(&root, &mut block).expect("readable").is_some());
+        // One that is another's is no twin, and that is said once.
+        let ends = committing.commit(&root, vec![again]);
+        let is_stored =
+            matches!(&ends[..], [Done::Stored(_, Ok(receipt))] if receipt.name == "a (2)");
+        assert_eq!(is_stored, conflict == Conflict::Rename, "{ends:?}");
+        assert!(committing.to_compare.is_empty());
+    }
 }
