@@ -35,10 +35,9 @@ fn a_hook_or_settings_that_an_intruder_could_rewrite_are_a_gap() {
     fs::write(path("hooks/s.toml"), "[serve]\n").unwrap();
     let (dir, journal) = (path("stored"), path("log/journal"));
     let words = ["serve", "--bind", "127.0.0.1:0", "--dir", &dir];
-    let words = [&words[..], &["--journal", &journal]].concat();
     let own_folder = "put the journal into a folder of its own";
     let elsewhere = "keep it outside of the folder that files are stored into";
-    for (flag, value, says) in [
+    let cases = [
         ("--on-stored", path("log/hook"), own_folder),
         ("--on-stored", path("log/deep/hook"), own_folder),
         ("--on-stored", path("hooks/link"), own_folder),
@@ -47,7 +46,11 @@ fn a_hook_or_settings_that_an_intruder_could_rewrite_are_a_gap() {
         ("--on-stored", path("stored/way/hook"), elsewhere),
         ("--on-stored-arg", path("log/hook"), own_folder),
         ("--config", path("log/s.toml"), own_folder),
-    ] {
+    ];
+    for (number, (flag, value, says)) in cases.into_iter().enumerate() {
+        // The process that runs hooks may end a moment after its server, and has what that locked.
+        let journal = path(&format!("log/{number}"));
+        let words = [&words[..], &["--journal", &journal]].concat();
         let shell = ["--on-stored", "sh"];
         let shell = if flag == "--on-stored-arg" {
             &shell[..]
