@@ -24,7 +24,7 @@ proto)
 store)
     chosen=()
     for file in mod error make_folders place journal/{entry,file,mod} \
-        folder/{mod,beneath,bulk,committer,digest,folders,journal,keep,look,metadata,partials} \
+        folder/{mod,beneath,bulk,committer,digest,folders,journal,keep,look,metadata,numbers,partials} \
         folder/{record,recording,replaced,reports,resume,root,space,space/reservation,syncing} \
         folder/{together,unfinished,upload,work,writeback}; do
         chosen+=(--file "src/store/$file.rs")

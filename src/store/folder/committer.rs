@@ -5,7 +5,6 @@
 //! syncs each folder that got one once, and then reports them all. Those that arrive meanwhile are
 //! the next batch.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
@@ -16,6 +15,7 @@ use super::Queues;
 use super::bulk::Task;
 use super::digest::Chase;
 use super::folders::{Folders, copy};
+use super::numbers::{Numbers, TRIES, first_free};
 use super::reports::Reports;
 use super::root::Root;
 use super::unfinished::Unfinished;
@@ -29,12 +29,6 @@ const BATCH: usize = 256;
 /// committing took then, which gains a tenth with 64 clients, and no longer than this.
 const WAIT_PART: u32 = 4;
 const WAIT_MOST: Duration = Duration::from_millis(2);
-/// How often another number, or another random name, is tried.
-const TRIES: u32 = 10_000;
-/// How long a name all of whose numbers are taken is not tried again.
-const FULL_REST: Duration = Duration::from_secs(2);
-/// Names whose last numbers are remembered. When there are more, all are forgotten.
-const NUMBERS: usize = 1024;
 
 /// An upload that is complete and waits to be made safe.
 #[derive(Debug)]
@@ -205,62 +199,6 @@ pub(super) enum Placed {
     New(Receipt),
     /// The very file was there already.
     Found(Receipt),
-}
-
-/// The first of many names that is free.
-fn first_free(
-    names: impl Iterator<Item = String>,
-    mut place: impl FnMut(&str) -> Result<(), Error>,
-) -> Result<String, Error> {
-    for name in names {
-        match place(&name) {
-            Ok(()) => return Ok(name),
-            Err(Error::Exists) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(Error::Exists)
-}
-
-/// The numbers that names were given last, so that the thousandth `report.pdf` doesn't try the
-/// first 999 again.
-#[derive(Debug, Default)]
-struct Numbers(HashMap<Name, Numbered>);
-
-/// What is known of a name's numbers.
-#[derive(Debug)]
-struct Numbered {
-    next: u32,
-    /// When none of them was free.
-    full_at: Option<Instant>,
-}
-
-impl Numbers {
-    fn first_free(
-        &mut self,
-        name: &Name,
-        place: impl FnMut(&str) -> Result<(), Error>,
-    ) -> Result<String, Error> {
-        let known = self.0.get(name);
-        // To find that out costs ten thousand calls, and anybody may ask for it with each upload.
-        if known.is_some_and(|known| known.full_at.is_some_and(|at| at.elapsed() < FULL_REST)) {
-            return Err(Error::Exists);
-        }
-        let first = known.map_or(2, |known| known.next);
-        let mut next = first;
-        // Lower numbers may have come free; they are tried last.
-        let numbered = (first..TRIES).chain(2..first).filter_map(|number| {
-            next = number + 1;
-            name.numbered(number).map(|name| name.to_string())
-        });
-        let found = first_free(numbered, place);
-        if self.0.len() >= NUMBERS {
-            self.0.clear();
-        }
-        let full_at = matches!(found, Err(Error::Exists)).then(Instant::now);
-        self.0.insert(name.clone(), Numbered { next, full_at });
-        found
-    }
 }
 
 pub(super) fn start(

@@ -32,6 +32,7 @@ mod journal;
 mod keep;
 mod look;
 mod metadata;
+mod numbers;
 mod partials;
 mod record;
 mod recording;

@@ -4,8 +4,6 @@ use super::*;
 use crate::proto::name::NameRules;
 use crate::store::folder::tests::{durable, unfit};
 use crate::store::folder::together::Together;
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
 
@@ -27,45 +25,6 @@ fn whoever_has_a_name_is_told_unknown_where_its_folder_did_not_sync() {
         [Err(Error::Unknown(_)), Err(Error::Exists)]
     ));
     assert!(root.has_failed(), "nothing can be promised any more");
-}
-
-/// It is a while since all of a name's numbers were taken.
-fn rested(numbers: &mut Numbers, name: &Name) {
-    let known = numbers.0.get_mut(name).expect("it is known");
-    known.full_at = known.full_at.and_then(|at| at.checked_sub(FULL_REST));
-}
-
-#[test]
-fn numbers_that_came_free_are_used_again_when_the_others_are_used_up() {
-    let mut numbers = Numbers::default();
-    let name = Name::parse("a", Default::default()).expect("a good name");
-    let tries = RefCell::new(0);
-    let taken = RefCell::new(HashSet::new());
-    let place = |name: &str| {
-        *tries.borrow_mut() += 1;
-        let is_new = taken.borrow_mut().insert(name.to_owned());
-        if is_new { Ok(()) } else { Err(Error::Exists) }
-    };
-    for number in 2..TRIES {
-        let given = numbers.first_free(&name, place).expect("one is free");
-        assert_eq!(given, format!("a ({number})"));
-    }
-    assert_eq!(*tries.borrow(), TRIES - 2, "none is tried twice");
-    assert!(matches!(
-        numbers.first_free(&name, place),
-        Err(Error::Exists)
-    ));
-    rested(&mut numbers, &name);
-    taken.borrow_mut().remove("a (7)");
-    assert_eq!(
-        numbers.first_free(&name, place).expect("one is free"),
-        "a (7)"
-    );
-    taken.borrow_mut().clear();
-    assert_eq!(
-        numbers.first_free(&name, place).expect("all are free"),
-        "a (8)"
-    );
 }
 
 /// A durable root whose machine is as calm, or as busy, as a test wants it.
@@ -310,30 +269,6 @@ fn a_batch_waits_for_a_part_of_what_the_last_one_took_and_never_long() {
 }
 
 #[test]
-fn the_numbers_of_many_names_are_remembered_and_in_the_end_all_are_forgotten() {
-    let mut numbers = Numbers::default();
-    let name = |number: usize| {
-        Name::parse(&format!("n{number}"), Default::default()).expect("a good name")
-    };
-    let tries = RefCell::new(0);
-    let place = |_: &str| {
-        *tries.borrow_mut() += 1;
-        Ok(())
-    };
-    for number in 0..NUMBERS {
-        let given = numbers
-            .first_free(&name(number), place)
-            .expect("it is free");
-        assert_eq!(given, format!("n{number} (2)"));
-        assert_eq!(numbers.0.len(), number + 1, "the others are remembered");
-    }
-    let given = numbers.first_free(&name(0), place).expect("it is free");
-    assert_eq!((given.as_str(), numbers.0.len()), ("n0 (3)", 1));
-    let given = numbers.first_free(&name(1), place).expect("it is free");
-    assert_eq!(given, "n1 (2)", "it was forgotten");
-}
-
-#[test]
 fn a_batch_of_which_one_is_bad_has_only_the_others_synced_and_stored() {
     // Three are one sync for all where the machine is calm, and one for each where it isn't.
     for is_calm in [true, false] {
@@ -416,28 +351,6 @@ fn what_was_synced_before_a_sync_has_failed_gets_no_name_behind_it() {
     let jobs = vec![job(root.create().expect("a file"), "a", true)];
     assert_eq!(ends(&mut Committing::new(2), &root, jobs), ["failed"]);
     assert!(!home.path().join("a").exists());
-}
-
-#[test]
-fn a_name_all_of_whose_numbers_are_taken_is_not_tried_again_at_once() {
-    let (mut numbers, mut tries) = (Numbers::default(), 0);
-    let name = |name| Name::parse(name, NameRules::default()).expect("a good name");
-    let mut ask = |name: &Name, is_free: bool| {
-        let before = tries;
-        let found = numbers.first_free(name, |_| {
-            tries += 1;
-            if is_free { Ok(()) } else { Err(Error::Exists) }
-        });
-        (found.ok(), tries - before)
-    };
-    let (full, other) = (name("a"), name("b"));
-    assert_eq!(ask(&full, false), (None, TRIES - 2));
-    assert_eq!(ask(&full, false), (None, 0));
-    assert_eq!(ask(&other, true), (Some("b (2)".into()), 1), "others are");
-    // One may have come free after a while.
-    rested(&mut numbers, &full);
-    let found = numbers.first_free(&full, |_| Ok(()));
-    assert_eq!(found.ok(), Some("a (2)".into()));
 }
 
 /// Each was looked for when the other had no name yet.
