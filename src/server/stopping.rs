@@ -183,3 +183,85 @@ impl<P: Protocol, S: Store> Hub<P, S> {
         busy.count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Order, Seal};
+    use crate::server::{Config, Server};
+    use crate::store::memory::MemoryUpload;
+    use crate::store::{Done, Error, Key, MemoryStore, Opening, Reserved, Wake};
+
+    /// A store that is still putting an upload away when it is asked so often.
+    struct Busy {
+        inner: MemoryStore,
+        left: Arc<AtomicUsize>,
+        is_dropped: Arc<AtomicBool>,
+    }
+
+    impl Store for Busy {
+        type Upload = MemoryUpload;
+
+        fn set_wake(&mut self, wake: Wake) {
+            self.inner.set_wake(wake);
+        }
+
+        fn begin(&mut self, order: &Order, key: Key) -> Result<Opening<MemoryUpload>, Error> {
+            self.inner.begin(order, key)
+        }
+
+        fn reserve(&mut self, of: &mut MemoryUpload, to: u64, key: Key) -> Result<Reserved, Error> {
+            self.inner.reserve(of, to, key)
+        }
+
+        fn write(&mut self, upload: &mut MemoryUpload, bytes: &[u8]) -> Result<(), Error> {
+            self.inner.write(upload, bytes)
+        }
+
+        fn commit(&mut self, upload: MemoryUpload, seal: Seal, key: Key) {
+            self.inner.commit(upload, seal, key);
+        }
+
+        fn unclaimed(&self) -> usize {
+            let less = |left: usize| Some(left.saturating_sub(1));
+            let left = (self.left).fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            left.unwrap_or(0)
+        }
+
+        fn poll_done(&mut self) -> Option<Done> {
+            self.inner.poll_done()
+        }
+    }
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            self.is_dropped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// To drop it would wait for its disk.
+    #[test]
+    fn a_store_that_puts_uploads_away_has_its_time_and_is_left_behind_when_that_is_up() {
+        for (left, timeout, is_waited_for) in [
+            (5, None, true),
+            (usize::MAX, Some(Duration::from_millis(50)), false),
+        ] {
+            let (left, is_dropped) = (Arc::new(AtomicUsize::new(left)), Arc::default());
+            let store = Busy {
+                inner: MemoryStore::default(),
+                left: Arc::clone(&left),
+                is_dropped: Arc::clone(&is_dropped),
+            };
+            let config = Config {
+                bind: vec!["127.0.0.1:0".parse().expect("an address")],
+                shutdown_timeout: timeout,
+                ..Config::default()
+            };
+            let server = Server::bind(config, store).expect("a free port");
+            let summary = server.start().expect("a thread").stop().expect("it ends");
+            assert_eq!((summary.ended, summary.cut_off), (Ended::Stopped, 0));
+            assert_eq!(is_dropped.load(Ordering::Relaxed), is_waited_for);
+            assert_eq!(left.load(Ordering::Relaxed) == 0, is_waited_for);
+        }
+    }
+}
